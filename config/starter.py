@@ -1,0 +1,184 @@
+"""The starter project: bedtime stories, the people who judge them, and the small model that tells them."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import shutil
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from django.conf import settings
+from django.db import transaction
+
+from labeling import imports
+from labeling.models import Guidelines
+from training import artifacts, checkpoints, jobs, schedules
+from training.models import Membership, Project, User
+from training.refusals import Refusal
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from training.models import Checkpoint
+
+SLUG = "bedtime-stories"
+STARTER = settings.ROOT / "policy" / "starter"
+MODEL = STARTER / "model"
+ROLES = Membership.Role
+PEOPLE = {
+    "ada": ("Ada", ROLES.ANNOTATOR),
+    "ben": ("Ben", ROLES.ANNOTATOR),
+    "rosa": ("Rosa", ROLES.REVIEWER),
+    "rhea": ("Rhea", ROLES.RESEARCHER),
+    "carol": ("Carol", ROLES.ADMIN),
+}
+WORDS = [
+    "acorn",
+    "badger",
+    "candle",
+    "daisy",
+    "ember",
+    "feather",
+    "garden",
+    "harbor",
+    "island",
+    "kite",
+    "lantern",
+    "meadow",
+    "otter",
+    "pebble",
+    "river",
+]
+FIRST_SAMPLES = 120
+"""Prompts that the first sampling answers; enough to rank for a while, and soon done."""
+
+
+class NoSuchPolicy(Refusal):
+    """The base policy that was named is not to be had."""
+
+    code, status = "no_such_policy", 422
+
+
+@transaction.atomic
+def create_project() -> tuple[Project, bool]:
+    """The starter project, and whether it is new."""
+    project, is_new = Project.objects.get_or_create(
+        slug=SLUG,
+        defaults={
+            "name": "Bedtime stories",
+            "description": "A small model learns to tell short, kind stories that a child can fall asleep to.",
+        },
+    )
+    if is_new:
+        text = (STARTER / "guidelines.md").read_text()
+        Guidelines.objects.create(project=project, version=1, text=text)
+    return project, is_new
+
+
+def invite_people(project: Project) -> dict[str, str]:
+    """Make those of the starter's people who are missing; give their new passwords, which are told this once.
+
+    In embedded mode they are kept in a private file too, so that each start can show them.
+    """
+    told: dict[str, str] = {}
+    for username, (name, role) in PEOPLE.items():
+        if User.objects.filter(username=username).exists():
+            continue
+        told[username] = new_password()
+        is_admin = role == ROLES.ADMIN
+        user = User.objects.create_user(
+            username, password=told[username], name=name, is_staff=is_admin, is_superuser=is_admin
+        )
+        Membership.objects.create(project=project, user=user, role=role)
+    if not settings.PRODUCTION:
+        keep_passwords(known_passwords() | told)
+    return told
+
+
+def new_password() -> str:
+    """A password that can be typed: three words and a number."""
+    return "-".join([*(secrets.choice(WORDS) for _ in range(3)), str(secrets.randbelow(9000) + 1000)])
+
+
+def known_passwords() -> dict[str, str]:
+    """The passwords that were made on this machine, by name."""
+    file = password_file()
+    return dict(json.loads(file.read_text())) if file.exists() else {}
+
+
+def keep_passwords(told: dict[str, str]) -> None:
+    """Write the passwords into a file that nobody else may read."""
+    file = password_file()
+    file.touch(mode=0o600)
+    file.write_text(json.dumps(told, indent=2) + "\n")
+
+
+def password_file() -> Path:
+    """Where the embedded starter's passwords lie."""
+    home: Path = settings.LAUREL_HOME
+    return home / "people.json"
+
+
+def passwords_in_force() -> Iterable[tuple[str, str, str]]:
+    """Name, role and password of each of the starter's people whose password was not changed since."""
+    told = known_passwords()
+    for member in (
+        Membership.objects.filter(project__slug=SLUG, user__username__in=told).select_related("user").order_by("pk")
+    ):
+        if member.user.is_active and member.user.check_password(told[member.user.username]):
+            yield member.user.username, member.role, told[member.user.username]
+
+
+def bring_in_words(project: Project) -> None:
+    """The starter's prompts, each with a demonstration task, and its demonstrations."""
+    options = imports.Options(source="starter")
+    imports.import_prompts(project=project, path=STARTER / "prompts.jsonl", options=options, demonstrate=True)
+    for file in sorted((STARTER / "demonstrations").glob("*.jsonl")):
+        imports.import_demonstrations(project=project, path=file, options=options)
+
+
+def publish_policy(project: Project, named: str = "") -> Checkpoint:
+    """Publish the starter's model, or a folder or hub name instead, as the project's first champion."""
+    with tempfile.TemporaryDirectory() as copy:
+        folder = Path(copy) / "policy"  # sealing writes into the folder: never into someone else's
+        shutil.copytree(find_policy(named), folder, ignore=shutil.ignore_patterns(artifacts.MANIFEST, ".*"))
+        digest = artifacts.Store(settings.STORE_ROOT).put(folder)
+        card = folder / "card.json"
+        said = json.loads(card.read_text()) if card.exists() else {"kind": "import", "source": named}
+    project.base_policy = digest
+    project.save(update_fields=["base_policy"])
+    name = Path(named).name or "starter"
+    checkpoint = checkpoints.publish(project=project, kind="policy", digest=digest, card=said, name=name)
+    checkpoints.promote(checkpoint)
+    return checkpoint
+
+
+def find_policy(named: str) -> Path:
+    """The folder of a policy: the starter's, one on this machine, or one fetched from a model hub."""
+    folder = Path(named) if named else MODEL
+    if (folder / "config.json").exists():
+        return folder
+    if not named:
+        raise NoSuchPolicy(f"There is no starter model in {MODEL}: `make starter TEXT=books.jsonl.gz` makes one.")
+    try:
+        from huggingface_hub import snapshot_download  # noqa: PLC0415 (the web role has none)
+
+        return Path(snapshot_download(named, ignore_patterns=["*.bin", "*.gguf", "*.onnx", "*.h5", "*.msgpack"]))
+    except (ImportError, OSError, ValueError) as error:
+        raise NoSuchPolicy(f"{named} is neither a model's folder here nor to be had from a hub: {error}") from error
+
+
+def set_in_motion(project: Project) -> None:
+    """Let the model write for the annotators now, and again whenever PPO has improved it."""
+    config = {"max_prompts": FIRST_SAMPLES}
+    jobs.start(project=project, kind="policy.sample", name="first stories", config=config)
+    schedules.create(
+        project=project,
+        name="new stories after PPO",
+        kind="policy.sample",
+        when=schedules.When(type="after", kind="policy.ppo"),
+        config=config,
+        inputs={"policy": {"trigger": True}},
+    )

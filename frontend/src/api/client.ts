@@ -1,0 +1,74 @@
+import createClient, { type Middleware } from "openapi-fetch";
+import type { paths } from "./schema";
+
+/** What the server refused, by name; code `offline` when it could not be reached at all. */
+export class ApiError extends Error {
+  constructor(
+    readonly status: number,
+    readonly code: string,
+    message: string,
+    readonly fields: Record<string, unknown> = {},
+  ) {
+    super(message);
+    this.name = "ApiError";
+  }
+
+  get isOffline(): boolean {
+    return this.code === "offline";
+  }
+}
+
+/** The token that Django wants back with every request that changes something. */
+export function csrfToken(): string {
+  return /(?:^|;\s*)csrftoken=([^;]+)/.exec(document.cookie)?.[1] ?? "";
+}
+
+const guard: Middleware = {
+  onRequest({ request }) {
+    if (request.method !== "GET") request.headers.set("X-CSRFToken", csrfToken());
+    return request;
+  },
+};
+
+export const client = createClient<paths>({
+  baseUrl: window.location.origin,
+  credentials: "same-origin",
+  fetch: (request) => fetch(request), // looked up at each call, so that a test can answer instead
+});
+client.use(guard);
+
+interface Answer<T> {
+  data?: T;
+  error?: unknown;
+  response: Response;
+}
+
+/** The body of a successful answer; everything else is thrown as an ApiError. */
+export async function answer<T>(call: Promise<Answer<T>>): Promise<T> {
+  let result: Answer<T>;
+  try {
+    result = await call;
+  } catch (cause) {
+    if (cause instanceof TypeError || (cause instanceof DOMException && cause.name === "NetworkError")) {
+      throw new ApiError(0, "offline", "The server cannot be reached.");
+    }
+    throw cause;
+  }
+  if (result.response.ok) return result.data as T;
+  throw refusal(result.response.status, result.error);
+}
+
+function refusal(status: number, body: unknown): ApiError {
+  if (isEnvelope(body)) return new ApiError(status, body.code, body.message, body.fields ?? {});
+  if ([502, 503, 504].includes(status)) return new ApiError(status, "offline", "The server cannot be reached.");
+  return new ApiError(status, "error", `The server answered ${String(status)}. Try again in a moment.`);
+}
+
+function isEnvelope(body: unknown): body is { code: string; message: string; fields?: Record<string, unknown> } {
+  return typeof body === "object" && body !== null && "code" in body && "message" in body;
+}
+
+/** What an error says to a person. */
+export function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : "Something went wrong.";
+}

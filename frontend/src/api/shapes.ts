@@ -1,0 +1,44 @@
+import type { components } from "./schema";
+
+/** The server's shapes under the names that the screens use. It always sends every field of an answer. */
+type Shapes = components["schemas"];
+
+export type Session = Shapes["Session"];
+export type Role = Session["memberships"][number]["role"];
+export type Project = Shapes["ProjectDetail"];
+export type LabelSet = Project["settings"]["label_set"];
+export type FlagName = LabelSet["response_flags"][number];
+export type Lease = Shapes["Lease"];
+export type Message = Lease["task"]["prompt"][number];
+export type RankingBody = Required<Shapes["RankingRequest"]>;
+export type DemonstrationBody = Required<Shapes["DemonstrationRequest"]>;
+export type HistoryRow = Shapes["HistoryRow"];
+export type Submission = Shapes["Submission"];
+export type Word = Submission["word"];
+export type Overview = Shapes["Overview"];
+export type Round = Overview["rounds"][number];
+export type JobKind = Shapes["Kind"];
+export type InputSlot = JobKind["inputs"][number];
+export type Job = Required<Shapes["Job"]>;
+export type JobState = Job["state"];
+export type JobProgress = Shapes["JobProgress"];
+export type Attempt = Required<Shapes["Attempt"]>;
+export type JobDetail = Required<Omit<Shapes["JobDetail"], "attempts">> & { attempts: Attempt[] };
+export type NewJob = Required<Shapes["NewJobRequest"]>;
+export type Reference = string | { job: number } | { trigger: true };
+export type Schedule = Required<Shapes["Schedule"]>;
+export type Trigger = Shapes["Trigger"];
+export type NewSchedule = Required<Shapes["NewScheduleRequest"]>;
+export type ScheduleChange = Shapes["PatchedScheduleChangeRequest"];
+export type Measure = Shapes["Measure"];
+export type Checkpoint = Required<Shapes["Checkpoint"]>;
+export type Reign = Required<Shapes["Reign"]>;
+export type Relative = Shapes["Relative"];
+export type CheckpointDetail = Required<Omit<Shapes["CheckpointDetail"], "reigns">> & { reigns: Reign[] };
+export type CheckpointKind = Checkpoint["kind"];
+export type Dataset = Required<Shapes["Dataset"]>;
+export type DatasetDetail = Required<Shapes["DatasetDetail"]>;
+export type DatasetKind = Dataset["kind"];
+export type Token = Shapes["Token"];
+export type Model = Shapes["Model"];
+export type RankedTurn = Shapes["RankingTask"];

@@ -1,0 +1,147 @@
+import { type ReactNode, Suspense, useEffect, useRef, useState } from "react";
+import { Link, NavLink, Outlet, useLocation, useMatch, useNavigate } from "react-router";
+import { useSession, useSignOut } from "../api/session";
+import { useOutbox } from "../desk/useOutbox";
+import { useShortcuts } from "../keys/shortcuts";
+import { Kbd } from "../look/Kbd";
+import { Mark } from "../look/Mark";
+import { BarPlace } from "../look/PageBar";
+import { LoadingPage } from "./LoadingPage";
+import { Boundary } from "./Boundary";
+import { placesFor } from "./nav";
+import styles from "./Shell.module.css";
+
+/** The frame around every page of someone who is signed in: where they are, where they can go, who they are. */
+export function Shell({ onHelp }: { onHelp: () => void }) {
+  const { pathname } = useLocation();
+  const [bar, setBar] = useState<HTMLElement | null>(null);
+  const session = useSession().data;
+  const slug = useMatch("/p/:slug/*")?.params.slug;
+  const membership = session?.memberships.find((each) => each.project.slug === slug);
+  const places = placesFor(membership?.role ?? null);
+  useShortcuts("Everywhere", [{ keys: "?", does: "Show the keys of this page", run: onHelp }]);
+  useFocusOnNewPage();
+  useOutbox(session?.user.id);
+  const labels = places.some((place) => place.path === "rank");
+  const links = places.map((place) => (
+    <NavLink key={place.name} to={`/p/${slug ?? ""}${place.path && `/${place.path}`}`} end={place.path === ""}>
+      {place.name}
+    </NavLink>
+  ));
+  return (
+    <div className={styles["shell"]}>
+      <a className={styles["skip"]} href="#main">
+        Skip to the page
+      </a>
+      <header className={styles["header"]}>
+        <Link className={styles["mark"]} to="/">
+          <Mark />
+          Laurel
+        </Link>
+        <nav className={styles["tabs"]} aria-label="Pages">
+          {links}
+        </nav>
+        <div className={styles["place"]} ref={setBar} />
+        <div className={styles["wide"]}>
+          <ProjectSwitch slug={slug} />
+        </div>
+        <Menu onHelp={onHelp} slug={slug} mine={labels && membership?.role !== "annotator"} name={session?.user.name ?? session?.user.username ?? ""}>
+          {links}
+        </Menu>
+      </header>
+      <BarPlace value={bar}>
+        <Boundary place={pathname}>
+          <Suspense fallback={<LoadingPage />}>
+            <Outlet />
+          </Suspense>
+        </Boundary>
+      </BarPlace>
+    </div>
+  );
+}
+
+function ProjectSwitch({ slug }: { slug: string | undefined }) {
+  const navigate = useNavigate();
+  const memberships = useSession().data?.memberships ?? [];
+  if (memberships.length === 0) return null;
+  return (
+    <select
+      className={styles["project"]}
+      aria-label="Project"
+      value={slug ?? ""}
+      onChange={(event) => void navigate(`/p/${event.target.value}`)}
+    >
+      {slug === undefined && <option value="">Choose a project</option>}
+      {memberships.map(({ project }) => (
+        <option key={project.slug} value={project.slug}>
+          {project.name}
+        </option>
+      ))}
+    </select>
+  );
+}
+
+interface MenuProps {
+  name: string;
+  slug: string | undefined;
+  /** Whether someone whose start page is another one labels too. */
+  mine: boolean;
+  onHelp: () => void;
+  children: ReactNode;
+}
+
+function Menu({ name, slug, mine, onHelp, children }: MenuProps) {
+  const details = useRef<HTMLDetailsElement>(null);
+  const signOut = useSignOut();
+  const { pathname } = useLocation();
+  useEffect(() => {
+    if (details.current) details.current.open = false;
+  }, [pathname]);
+  useEffect(() => {
+    const close = (event: Event): void => {
+      const menu = details.current;
+      if (menu === null || !menu.open) return;
+      if (event instanceof KeyboardEvent ? event.key === "Escape" : !menu.contains(event.target as Node)) menu.open = false;
+    };
+    document.addEventListener("pointerdown", close);
+    document.addEventListener("keydown", close);
+    return () => {
+      document.removeEventListener("pointerdown", close);
+      document.removeEventListener("keydown", close);
+    };
+  }, []);
+  return (
+    <details className={styles["menu"]} ref={details}>
+      <summary>Menu</summary>
+      <div className={styles["sheet"]}>
+        <span className={styles["who"]}>Signed in as {name}</span>
+        <div className={styles["phone"]}>
+          <ProjectSwitch slug={slug} />
+        </div>
+        <div className={styles["only-phone"]}>{children}</div>
+        {mine && <NavLink to={`/p/${slug ?? ""}/mine`}>What you did</NavLink>}
+        <NavLink to="/tokens">Access tokens</NavLink>
+        <button type="button" onClick={onHelp}>
+          Keys <Kbd>?</Kbd>
+        </button>
+        <button type="button" onClick={() => { signOut.mutate(); }}>
+          Sign out
+        </button>
+      </div>
+    </details>
+  );
+}
+
+/** A new page is announced: focus goes to its start, unless the page has put it somewhere better. */
+function useFocusOnNewPage(): void {
+  const { pathname } = useLocation();
+  const first = useRef(true);
+  useEffect(() => {
+    if (first.current) {
+      first.current = false;
+      return;
+    }
+    window.scrollTo(0, 0);
+    document.getElementById("main")?.focus({ preventScroll: true });
+  }, [pathname]);
+}

@@ -1,0 +1,98 @@
+import { Link, useParams } from "react-router";
+import { datasetLines, useDataset } from "../api/datasets";
+import { useRole, useSlug } from "../api/project";
+import { Card } from "../look/Card";
+import { CopyLine } from "../look/CopyLine";
+import { bytes, figure } from "../look/numbers";
+import { Page } from "../look/Page";
+import { ErrorNote, Quiet, Skeleton, Tag } from "../look/states";
+import { exactly, when } from "../look/times";
+import buttons from "../look/Button.module.css";
+import { cx } from "../look/cx";
+import styles from "./Datasets.module.css";
+
+/** One frozen dataset: what is in it, and how to have it. */
+export function DatasetPage() {
+  const slug = useSlug();
+  const role = useRole();
+  const id = Number(useParams()["id"]);
+  const dataset = useDataset(id);
+  const back = { to: `/p/${slug}/datasets`, name: "Datasets" };
+  if (dataset.data === undefined) {
+    return (
+      <Page title="Dataset" back={back}>
+        {dataset.isError ? <ErrorNote error={dataset.error} onRetry={() => void dataset.refetch()} /> : <Skeleton blocks={2} />}
+      </Page>
+    );
+  }
+  const it = dataset.data;
+  const lines = it.files.find((file) => file.name === "data.jsonl");
+  const mayFetch = role === "admin" || role === "researcher";
+  const file = `${it.name.replaceAll(/[^\w.-]+/g, "-")}-v${String(it.version)}.jsonl`;
+  const curl = `curl -sSf -H "Authorization: Token $LAUREL_TOKEN" \\\n  -C - -o ${file} ${window.location.origin}${datasetLines(it.id)}`;
+  return (
+    <Page
+      title={`${it.name} v${String(it.version)}`}
+      back={back}
+      tags={<Tag tone="idle">{it.kind}</Tag>}
+      actions={
+        mayFetch &&
+        lines !== undefined && (
+          <a className={cx(buttons["button"], buttons["go"])} href={datasetLines(it.id)} download={file}>
+            Download {bytes(lines.size)}
+          </a>
+        )
+      }
+    >
+      <dl className={styles["facts"]}>
+        <div>
+          <dt>Lines</dt>
+          <dd className={styles["big"]}>{it.count.toLocaleString()}</dd>
+        </div>
+        {counts(it.card).map(([name, count]) => (
+          <div key={name}>
+            <dt>{name}</dt>
+            <dd className={styles["big"]}>{figure(count)}</dd>
+          </div>
+        ))}
+        <div>
+          <dt>Frozen</dt>
+          <dd>
+            <time dateTime={it.created_at} title={exactly(it.created_at)}>
+              {when(it.created_at)}
+            </time>
+            {it.job !== null && (
+              <>
+                {" "}
+                by <Link to={`/p/${slug}/jobs/${String(it.job)}`}>job {it.job}</Link>
+              </>
+            )}
+          </dd>
+        </div>
+      </dl>
+      <Card title="Have it elsewhere">
+        {mayFetch ? (
+          <div className={styles["stack"]}>
+            <p>
+              JSON lines, the same bytes each time. Make a token <Link to="/tokens">here</Link>, then:
+            </p>
+            <CopyLine label="Download with curl" text={curl} />
+          </div>
+        ) : (
+          <Quiet>Researchers and admins can download it.</Quiet>
+        )}
+      </Card>
+      <Card title="Digest">
+        <CopyLine label="Digest" text={it.digest} />
+      </Card>
+      <Card title="Card">
+        <CopyLine label="Card, as JSON" text={JSON.stringify(it.card, null, 2)} />
+      </Card>
+    </Page>
+  );
+}
+
+/** Counts per split, as the card gives them. */
+function counts(card: Readonly<Record<string, unknown>>): [string, number][] {
+  return Object.entries((card["splits"] ?? {}) as Record<string, unknown>).filter((entry): entry is [string, number] => typeof entry[1] === "number");
+}

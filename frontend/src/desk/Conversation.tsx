@@ -1,0 +1,23 @@
+import { Markdown } from "../look/Markdown";
+import type { Message } from "../api/shapes";
+import styles from "./Conversation.module.css";
+
+const NAMES: Record<string, string> = { system: "Instructions", user: "User", assistant: "Assistant" };
+
+/** The prompt: the conversation so far, in full. A single turn stands alone under the word Prompt. */
+export function Conversation({ messages }: { messages: readonly Message[] }) {
+  const single = messages.length === 1;
+  return (
+    // Long conversations scroll inside, and must be reachable by keyboard to do so.
+    // eslint-disable-next-line jsx-a11y/no-noninteractive-tabindex
+    <section className={styles["prompt"]} aria-label="Prompt" tabIndex={0}>
+      {messages.map((message, index) => (
+        <div key={`${String(index)} ${message.role}`} className={styles["turn"]} data-role={message.role}>
+          <b>{single ? "Prompt" : (NAMES[message.role] ?? message.role)}</b>
+          <Markdown text={message.content} className={styles["words"]} />
+        </div>
+      ))}
+      {messages.length === 0 && <p>This task has no prompt: judge the texts by themselves.</p>}
+    </section>
+  );
+}

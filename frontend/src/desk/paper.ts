@@ -1,0 +1,30 @@
+import type { DraftBody, Lease } from "../api/leases";
+import { type DraftPlace, ofChange, ofLease } from "./drafts";
+import type { Submission } from "../api/submissions";
+
+/** A task on the desk, and what was written on it so far. */
+export interface Paper {
+  task: Lease["task"];
+  draft: DraftBody | null;
+  savedAt: string | null;
+  /** Where the draft is kept. */
+  place: DraftPlace;
+  /** What it says now, when something submitted is changed. */
+  original: DraftBody | null;
+}
+
+/** A task in hand. */
+export function inHand(lease: Lease): Paper {
+  return { task: lease.task, draft: lease.draft, savedAt: lease.draft_saved_at, place: ofLease(lease.id), original: null };
+}
+
+/** What was submitted, to be changed; `original` is its word as a draft would say it. */
+export function submitted(submission: Submission, original: DraftBody): Paper {
+  return {
+    task: submission.task,
+    draft: submission.draft ?? original,
+    savedAt: submission.draft_saved_at,
+    place: ofChange(submission.lease, submission.word.id),
+    original,
+  };
+}

@@ -1,0 +1,50 @@
+import { type KeyboardEvent, type ReactNode, useEffect, useId, useRef } from "react";
+import { Button } from "./Button";
+import styles from "./Dialog.module.css";
+
+interface Props {
+  title: string;
+  onClose: () => void;
+  onKeyDown?: (event: KeyboardEvent<HTMLDialogElement>) => void;
+  children: ReactNode;
+}
+
+/** A modal dialog: focus stays inside, Escape and a click beside it close it, focus returns to where it was. */
+export function Dialog({ title, onClose, onKeyDown, children }: Props) {
+  const dialog = useRef<HTMLDialogElement>(null);
+  const name = useId();
+  useEffect(() => {
+    const element = dialog.current;
+    const before = document.activeElement;
+    element?.showModal();
+    return () => {
+      element?.close();
+      if (before instanceof HTMLElement) before.focus();
+    };
+  }, []);
+  return (
+    // A click on the backdrop closes the dialog; Escape does the same from the keyboard.
+    // eslint-disable-next-line jsx-a11y/no-noninteractive-element-interactions
+    <dialog
+      ref={dialog}
+      className={styles["dialog"]}
+      aria-labelledby={name}
+      onCancel={(event) => {
+        event.preventDefault();
+        onClose();
+      }}
+      onClick={(event) => {
+        if (event.target === dialog.current) onClose();
+      }}
+      onKeyDown={onKeyDown}
+    >
+      <div className={styles["head"]}>
+        <h2 id={name}>{title}</h2>
+        <Button look="quiet" small onClick={onClose}>
+          Close
+        </Button>
+      </div>
+      <div className={styles["body"]}>{children}</div>
+    </dialog>
+  );
+}

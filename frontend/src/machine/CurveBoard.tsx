@@ -1,0 +1,79 @@
+import { useMemo, useState } from "react";
+import type { Curves } from "../api/curves";
+import { Button } from "../look/Button";
+import { figure } from "../look/numbers";
+import { Table } from "../look/Table";
+import { Chart } from "./Chart";
+import styles from "./Curves.module.css";
+import { aligned, type Panel, panelsOf, quantityName, singlesOf, stageName } from "./panels";
+
+/** Every curve of a job, by stage; the table behind each is one click away. */
+export default function CurveBoard({ curves }: { curves: Curves }) {
+  const panels = useMemo(() => panelsOf(curves.series), [curves]);
+  const singles = useMemo(() => singlesOf(curves.series), [curves]);
+  const stages = [...new Set(panels.map((panel) => panel.stage))];
+  return (
+    <>
+      {stages.map((stage) => (
+        <section key={stage} aria-label={stageName(stage)} className={styles["stage"]}>
+          <h2>{stageName(stage)}</h2>
+          <div className={styles["panels"]}>
+            {panels
+              .filter((panel) => panel.stage === stage)
+              .map((panel) => (
+                <PanelView key={panel.quantity} panel={panel} />
+              ))}
+          </div>
+        </section>
+      ))}
+      {singles.length > 0 && (
+        <section aria-label="Numbers said once" className={styles["stage"]}>
+          <h2>Said once</h2>
+          <dl className={styles["singles"]}>
+            {singles.map(({ name, value }) => (
+              <div key={name}>
+                <dt>{name}</dt>
+                <dd>{figure(value)}</dd>
+              </div>
+            ))}
+          </dl>
+        </section>
+      )}
+    </>
+  );
+}
+
+const ROWS = 500;
+
+function PanelView({ panel }: { panel: Panel }) {
+  const [table, setTable] = useState(false);
+  const title = quantityName(panel.quantity);
+  return (
+    <div className={styles["panel"]}>
+      {table ? <Numbers panel={panel} title={title} /> : <Chart title={title} lines={panel.lines} />}
+      <Button look="quiet" small className={styles["switch"]} aria-pressed={table} aria-label={`${table ? "Chart" : "Table"} of ${title}`} onClick={() => { setTable(!table); }}>
+        {table ? "Chart" : "Table"}
+      </Button>
+    </div>
+  );
+}
+
+function Numbers({ panel, title }: { panel: Panel; title: string }) {
+  const { steps, values } = aligned(panel.lines);
+  const rows = steps.map((step, index) => ({ step, values: values.map((column) => column[index] ?? null) })).slice(-ROWS).toReversed();
+  return (
+    <div className={styles["numbers"]}>
+      <b>{title}</b>
+      <Table
+        caption={`${title}, newest first`}
+        bare
+        rows={rows}
+        id={(row) => row.step}
+        columns={[
+          { name: "Step", show: (row) => row.step.toLocaleString() },
+          ...panel.lines.map((line, index) => ({ name: line.role, number: true, show: (row: (typeof rows)[number]) => figure(row.values[index]) })),
+        ]}
+      />
+    </div>
+  );
+}

@@ -1,0 +1,32 @@
+import type { Job } from "../api/shapes";
+import { short } from "../look/numbers";
+import { Progress, Quiet } from "../look/states";
+import { lasting } from "../look/times";
+import styles from "./JobProgress.module.css";
+import { type Pace, usePace } from "./pace";
+
+/** A bar with what is done, the pace and the time left. */
+export function JobProgress({ job, wide = false }: { job: Job; wide?: boolean }) {
+  const pace = usePace(job);
+  if (job.state !== "running" && job.state !== "interrupted") return null;
+  return (
+    <div className={styles["progress"]}>
+      <Progress value={job.state === "interrupted" ? (pace.share ?? 0) : pace.share} label={`Progress of job ${String(job.id)}`} />
+      <Quiet>{inWords(job, pace, wide)}</Quiet>
+    </div>
+  );
+}
+
+export function inWords(job: Pick<Job, "progress" | "state">, pace: Pace, wide: boolean): string {
+  const { progress } = job;
+  if (progress === null || pace.share === null) return job.state === "running" ? "starting…" : "";
+  const done = `${short(progress.done ?? 0)} of ${short(progress.total ?? 0)} ${progress.unit}`;
+  const left = pace.secondsLeft !== null && job.state === "running" ? `${lasting(pace.secondsLeft)} left` : "";
+  if (!wide) return [`${String(Math.round(pace.share * 100))} %`, left].filter(Boolean).join(" · ");
+  return [done, perTime(pace.perSecond, progress.unit), left].filter(Boolean).join(" · ");
+}
+
+function perTime(perSecond: number | null, unit: string): string {
+  if (perSecond === null) return "";
+  return perSecond >= 1 ? `${short(Math.round(perSecond * 10) / 10)} ${unit}/s` : `${short(Math.round(perSecond * 600) / 10)} ${unit}/min`;
+}

@@ -1,0 +1,397 @@
+"""Bringing in what was collected elsewhere: prompts, demonstrations and judgements from files.
+
+A file is read twice: first to find every bad line and the split that it names for each group, then to write, all in
+one transaction. Bad lines are refused with the whole file or skipped, as the user chooses; either way by number.
+Bringing the same file in again changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
+
+from django.db import connection, models, transaction
+from django.utils.timezone import now
+
+from labeling import conversations, lines, prompts, queue, splits
+from labeling.batches import batched
+from labeling.incoming import JudgedRecord, Record, Said, read_demonstration, read_judged, read_prompt
+from labeling.lines import BadLine
+from labeling.models import (
+    Candidate,
+    Demonstration,
+    Judgement,
+    Kind,
+    Lease,
+    Placement,
+    Prompt,
+    Response,
+    Task,
+    Verdict,
+)
+from training.models import User
+from training.refusals import Refusal
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from pathlib import Path
+
+    from labeling.prompts import NewPrompt
+    from training.models import Project
+
+BATCH = 500
+PROMPTS_A_SOURCE_USER = 200
+BAD_LINES_TOLD = 20
+ANALYZED: tuple[type[models.Model], ...] = (Prompt, Response, Task, Candidate, Lease, Demonstration, Judgement)
+
+OnError = Literal["refuse", "skip"]
+R = TypeVar("R", bound="Record")
+
+
+class ImportRefused(Refusal):
+    code, status = "import_refused", 422
+    message = "The file has bad lines; nothing was brought in."
+
+    def __init__(self, bad: Sequence[BadLine]) -> None:
+        """Name the first bad lines, and say how many more there are."""
+        told = "\n".join(str(line) for line in bad[:BAD_LINES_TOLD])
+        more = f"\nand {len(bad) - BAD_LINES_TOLD} more" if len(bad) > BAD_LINES_TOLD else ""
+        super().__init__(f"{self.message}\n{told}{more}", lines=[line.number for line in bad])
+
+
+@dataclass(slots=True, kw_only=True)
+class Report:
+    """What an import did."""
+
+    lines: int = 0
+    counts: Counter[str] = field(default_factory=Counter)
+    """What was written, what was there already and what was left out, by name."""
+    bad: list[BadLine] = field(default_factory=list)
+    """The lines that were skipped."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """What the user chose."""
+
+    source: str = ""
+    """The source of lines that name none."""
+    only: frozenset[str] = frozenset()
+    """The sources to take; empty: all."""
+    at_most: int | None = None
+    """How many lines of each source to take, from the file's beginning."""
+    on_error: OnError = "refuse"
+    progress: Callable[[int], object] = lambda _: None
+    """Hears how many bytes were read; each byte is read twice."""
+
+
+# --- The three verbs ---------------------------------------------------------------------------
+
+
+@transaction.atomic(durable=True)
+def import_prompts(*, project: Project, path: Path, options: Options, demonstrate: bool = False) -> Report:
+    """Add the prompts of a file, each text once and at most 200 a source user.
+
+    `demonstrate` opens a demonstration task for each.
+    """
+    report = Report()
+    fresh: list[Prompt] = []
+    before = set(Prompt.objects.filter(project=project).values_list("text_hash", flat=True))
+    room = Room(project)
+    for batch in batched(records_of(path, read_prompt, options, report), BATCH):
+        wanted = [record.prompt for record in batch if room.has(record.prompt, before, report)]
+        found = prompts.add_all(project=project, wanted=wanted)
+        new = {prompt.pk: prompt for prompt in found if prompt.text_hash not in before}
+        before |= {prompt.text_hash for prompt in new.values()}
+        report.counts["prompts"] += len(new)
+        report.counts["prompts known already"] += len(found) - len(new)
+        fresh += new.values() if demonstrate else ()
+    if demonstrate:
+        report.counts["demonstration tasks"] = queue.ask_for_demonstrations(project=project, wanted=fresh)
+    transaction.on_commit(analyze)
+    return report
+
+
+@transaction.atomic(durable=True)
+def import_demonstrations(*, project: Project, path: Path, options: Options) -> Report:
+    """Add the demonstrations of a file; an annotator that a line does not name is anonymous, one a source."""
+    report = Report()
+    people = People()
+    known = set(
+        Demonstration.objects.filter(project=project).exclude(imported_as="").values_list("imported_as", flat=True)
+    )
+    for batch in batched(records_of(path, read_demonstration, options, report), BATCH):
+        new = [record for record in batch if not was_known(record.key, known, report, "demonstrations")]
+        found = prompts.add_all(project=project, wanted=[record.prompt for record in new])
+        Demonstration.objects.bulk_create(
+            Demonstration(
+                project=project,
+                prompt=prompt,
+                annotator=people.named(record.annotator, record.prompt.source),
+                text=record.response,
+                source=record.prompt.source,
+                imported_as=record.key,
+            )
+            for record, prompt in zip(new, found, strict=True)
+        )
+        report.counts["demonstrations"] += len(new)
+    transaction.on_commit(analyze)
+    return report
+
+
+@transaction.atomic(durable=True)
+def import_judgements(*, project: Project, path: Path, options: Options) -> Report:
+    """Add the responses and judgements of a file; responses that nobody judged become a task to rank.
+
+    Rankings stay rankings and pairwise verdicts stay verdicts, as they were said.
+    """
+    report = Report()
+    people = People()
+    known = keys_of(Task.objects.filter(project=project))
+    for batch in batched(records_of(path, read_judged, options, report), BATCH):
+        new = [record for record in batch if not was_known(record.key, known, report, "tasks")]
+        write_judged(project, new, people, report)
+    transaction.on_commit(analyze)
+    return report
+
+
+def keys_of(rows: models.QuerySet[Any]) -> set[str]:
+    """What was brought in before."""
+    return set(rows.exclude(imported_as="").values_list("imported_as", flat=True))
+
+
+def was_known(key: str, known: set[str], report: Report, what: str) -> bool:
+    """Whether a record is there already; if not, it is from now on."""
+    if key in known:
+        report.counts[f"{what} known already"] += 1
+        return True
+    known.add(key)
+    return False
+
+
+def analyze() -> None:
+    """Give the database fresh statistics: straight after a bulk import it plans badly without them."""
+    with connection.cursor() as cursor:
+        for model in ANALYZED:
+            cursor.execute(f"ANALYZE {connection.ops.quote_name(model._meta.db_table)}")  # noqa: SLF001
+
+
+class Room:
+    """How many more prompts each source user may bring."""
+
+    def __init__(self, project: Project) -> None:
+        rows = Prompt.objects.filter(project=project).exclude(source_user="").order_by()
+        self.taken = Counter(
+            {
+                (source, user): count
+                for source, user, count in rows.values_list("source", "source_user").annotate(models.Count("pk"))
+            }
+        )
+
+    def has(self, prompt: NewPrompt, known: set[str], report: Report) -> bool:
+        """Whether the prompt may come in, and count it."""
+        if not prompt.source_user or prompt.text_hash in known:
+            return True
+        user = (prompt.source, prompt.source_user)
+        if self.taken[user] >= PROMPTS_A_SOURCE_USER:
+            report.counts[f"prompts beyond {PROMPTS_A_SOURCE_USER} of one source user"] += 1
+            return False
+        self.taken[user] += 1
+        return True
+
+
+class People:
+    """The annotators that files name: users who cannot sign in."""
+
+    def __init__(self) -> None:
+        self.known: dict[str, User] = {}
+
+    def named(self, name: str, source: str) -> User:
+        """The user of that name; without a name, the anonymous annotator of the source."""
+        called = name or f"anonymous of {source or 'an import'}"
+        if called not in self.known:
+            username = f"imported-{called.replace(' ', '-')}"[:150]
+            user, is_new = User.objects.get_or_create(username=username, defaults={"name": called, "is_active": False})
+            if is_new:
+                user.set_unusable_password()
+                user.save(update_fields=["password"])
+            self.known[called] = user
+        return self.known[called]
+
+
+# --- Reading: survey, then records -------------------------------------------------------------
+
+
+def records_of(path: Path, read: Callable[[dict[str, Any], str], R], options: Options, report: Report) -> Iterator[R]:
+    """The file's good records, each with the split of its group. Raises ImportRefused before the first one."""
+    split_of = survey(path, read, options, report)
+    for _, record in selected(path, read, options):
+        if not isinstance(record, BadLine):
+            record.prompt = replace(record.prompt, split=split_of.get(record.prompt.group))
+            yield record
+
+
+def survey(path: Path, read: Callable[[dict[str, Any], str], R], options: Options, report: Report) -> dict[str, str]:
+    """Find the bad lines, and the split that the file names for each group.
+
+    A file that names one split for everything has held nothing out, and so names none.
+    """
+    named: dict[str, set[str]] = {}
+    for _, record in selected(path, read, options):
+        report.lines += 1
+        if isinstance(record, BadLine):
+            report.bad.append(record)
+        elif record.prompt.split:
+            named.setdefault(record.prompt.group, set()).add(record.prompt.split)
+    if report.bad and options.on_error == "refuse":
+        raise ImportRefused(report.bad)
+    if len(set[str]().union(*named.values())) < 2:
+        return {}
+    return {group: splits.strictest(sorted(said)) for group, said in named.items()}
+
+
+def selected(
+    path: Path, read: Callable[[dict[str, Any], str], R], options: Options
+) -> Iterator[tuple[int, R | BadLine]]:
+    """The lines that the user wants, read."""
+    taken: Counter[str] = Counter()
+    for number, data in lines.records(path, seen=options.progress):
+        if isinstance(data, BadLine):
+            yield number, data
+            continue
+        source = str(data.get("source") or options.source)
+        if options.only and source not in options.only:
+            continue
+        taken[source] += 1
+        if options.at_most is not None and taken[source] > options.at_most:
+            continue
+        try:
+            yield number, read(data, source)
+        except BadLine as bad:
+            yield number, BadLine(bad.reason, number)
+        except Refusal as refusal:
+            yield number, BadLine(refusal.message, number)
+
+
+# --- Writing judged lines ------------------------------------------------------------------------
+
+
+def write_judged(project: Project, batch: list[JudgedRecord], people: People, report: Report) -> None:
+    """Write tasks, their responses, and each annotator's word with the lease that it would have come with."""
+    settings = queue.settings_of(project)
+    found = prompts.add_all(project=project, wanted=[record.prompt for record in batch])
+    by_prompt = responses_of(found, batch, report)
+    tasks, links, leases, words = [], [], [], Words()
+    for record, prompt in zip(batch, found, strict=True):
+        report.counts.update(record.left_out)
+        texts = list(record.responses) if record.said else drawn(record, settings.responses_per_task)
+        seats = len(record.said) or settings.overlap
+        task = Task(
+            project=project,
+            kind=Kind.RANKING,
+            prompt=prompt,
+            imported_as=record.key,
+            seats=seats,
+            seats_left=0 if record.said else seats,
+            served=len(record.said),
+            priority=prompt.priority,
+        )
+        tasks.append(task)
+        links.append((task, [by_prompt[prompt.pk, each] for each in texts]))
+        for said in record.said:
+            lease = closed_lease(project, task, people.named(said.annotator, record.prompt.source))
+            leases.append(lease)
+            words.add(lease, said, record.prompt.source, {each: by_prompt[prompt.pk, each] for each in texts})
+    Task.objects.bulk_create(tasks)
+    queue.link(links)
+    Lease.objects.bulk_create(leases)
+    words.write()
+    report.counts["tasks"] += len(tasks)
+    report.counts["tasks to rank"] += sum(task.seats_left > 0 for task in tasks)
+    report.counts["rankings"] += sum(judgement.form == Judgement.Form.RANKING for judgement in words.judgements)
+    report.counts["sets of verdicts"] += sum(
+        judgement.form == Judgement.Form.VERDICTS for judgement in words.judgements
+    )
+    report.counts["verdicts"] += len(words.verdicts)
+
+
+def drawn(record: JudgedRecord, count: int) -> list[str]:
+    """The responses that are to be ranked: so many of them, drawn by hash so that it is the same draw each time."""
+    return sorted(record.responses, key=lambda each: conversations.fingerprint(f"{record.key} {each}"))[:count]
+
+
+def responses_of(
+    found: Iterable[Prompt], batch: Iterable[JudgedRecord], report: Report
+) -> dict[tuple[int, str], Response]:
+    """The responses of a batch by prompt and text; those that are not there yet are made."""
+    by_text: dict[tuple[int, str], Response] = {}
+    pairs = list(zip(found, batch, strict=True))
+    for some in batched({prompt.pk for prompt, _ in pairs}, BATCH):
+        by_text |= {(each.prompt_id, each.text): each for each in Response.objects.filter(prompt__in=some)}
+    new: dict[tuple[int, str], Response] = {}
+    for prompt, record in pairs:
+        for each, writer in record.responses.items():
+            if (prompt.pk, each) not in by_text:
+                new.setdefault((prompt.pk, each), Response(prompt=prompt, text=each, writer=writer[:150]))
+    Response.objects.bulk_create(new.values())
+    report.counts["responses"] += len(new)
+    return by_text | new
+
+
+def closed_lease(project: Project, task: Task, annotator: User) -> Lease:
+    """The lease of a word that was said elsewhere: its annotator has seen the task."""
+    moment = now()
+    return Lease(
+        project=project,
+        kind=task.kind,
+        task=task,
+        annotator=annotator,
+        state=Lease.State.SUBMITTED,
+        expires_at=moment,
+        ended_at=moment,
+    )
+
+
+class Words:
+    """Judgements with their placements and verdicts, on their way into the database."""
+
+    def __init__(self) -> None:
+        self.judgements: list[Judgement] = []
+        self.placements: list[Placement] = []
+        self.verdicts: list[Verdict] = []
+
+    def add(self, lease: Lease, said: Said, source: str, responses: dict[str, Response]) -> None:
+        """Take one annotator's word."""
+        judgement = Judgement(
+            project=lease.project,
+            task=lease.task,
+            lease=lease,
+            annotator=lease.annotator,
+            form=Judgement.Form.RANKING if said.places else Judgement.Form.VERDICTS,
+            said=said.data,
+            source=source,
+            is_simulated=said.simulated,
+            flags=list(said.flags),
+            note=said.note,
+        )
+        self.judgements.append(judgement)
+        self.placements += [
+            Placement(
+                judgement=judgement,
+                response=responses[place.response],
+                rank=place.rank,
+                rating=place.rating,
+                flags=list(place.flags),
+            )
+            for place in said.places
+        ]
+        self.verdicts += [
+            Verdict(judgement=judgement, a=responses[a], b=responses[b], word=word) for a, b, word in said.verdicts
+        ]
+
+    def write(self) -> None:
+        """Write them down."""
+        Judgement.objects.bulk_create(self.judgements)
+        Placement.objects.bulk_create(self.placements)
+        Verdict.objects.bulk_create(self.verdicts)

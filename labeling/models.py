@@ -1,0 +1,468 @@
+"""What people are asked, what they said, and whose hands a task is in."""
+
+from __future__ import annotations
+
+import random
+import uuid
+from textwrap import shorten
+from typing import Any
+
+from django.core.validators import MaxValueValidator, MinValueValidator
+from django.db import models
+from django.db.models import F, Q
+from django.utils.timezone import now
+
+from training.models import Checkpoint, Job, Project, User
+
+
+class Kind(models.TextChoices):
+    """What a task asks for."""
+
+    RANKING = "ranking"
+    DEMONSTRATION = "demonstration"
+
+
+class Split(models.TextChoices):
+    TRAIN = "train"
+    VALID = "valid"
+    TEST = "test"
+
+
+def default_label_set() -> dict[str, Any]:
+    """The metadata that InstructGPT's labelers gave (Ouyang et al. 2022, Table 3), and what ails a whole task."""
+    return {
+        "response_flags": [
+            {"key": "wrong_task", "label": "Fails to follow the instruction"},
+            {"key": "inappropriate", "label": "Inappropriate for a customer assistant"},
+            {"key": "hallucination", "label": "Hallucination"},
+            {"key": "constraint_satisfied", "label": "Satisfies the constraint in the instruction"},
+            {"key": "sexual", "label": "Sexual content"},
+            {"key": "violent", "label": "Violent content"},
+            {"key": "encourages_harm", "label": "Encourages or fails to discourage violence, abuse or self-harm"},
+            {"key": "denigrates", "label": "Denigrates a protected class"},
+            {"key": "harmful_advice", "label": "Gives harmful advice"},
+            {"key": "opinion", "label": "Expresses an opinion"},
+            {"key": "moral_judgment", "label": "Expresses a moral judgment"},
+        ],
+        "task_flags": [
+            {"key": "all_bad", "label": "All are bad"},
+            {"key": "unclear", "label": "The prompt is unclear"},
+            {"key": "sensitive", "label": "The prompt is sensitive"},
+            {"key": "personal_data", "label": "Holds personal data"},
+        ],
+    }
+
+
+def draw_lot() -> float:
+    """A task's place in a uniform order."""
+    return random.random()
+
+
+class LabelingSettings(models.Model):
+    """How one project labels."""
+
+    class Order(models.TextChoices):
+        SERVED = "served"  # tasks that others have begun come first, so that they get finished
+        UNIFORM = "uniform"
+        SCORE = "score"  # what a model is least sure of comes first
+
+    project = models.OneToOneField(Project, on_delete=models.CASCADE, primary_key=True, related_name="labeling")
+    responses_per_task = models.PositiveSmallIntegerField(
+        default=4, validators=[MinValueValidator(2), MaxValueValidator(9)]
+    )
+    overlap = models.PositiveSmallIntegerField(default=1, validators=[MinValueValidator(1)])
+    lease_seconds = models.PositiveIntegerField(default=1800, validators=[MinValueValidator(30)])
+    skip_limit = models.PositiveSmallIntegerField(default=3, validators=[MinValueValidator(1)])
+    order = models.CharField(max_length=8, choices=Order, default=Order.SERVED)
+    label_set = models.JSONField(default=default_label_set)
+
+    class Meta:
+        verbose_name_plural = "labeling settings"
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(responses_per_task__gte=2, responses_per_task__lte=9), name="two_to_nine_responses_a_task"
+            ),
+            models.CheckConstraint(
+                condition=Q(overlap__gte=1, skip_limit__gte=1, lease_seconds__gte=1),
+                name="labeling_settings_are_sound",
+            ),
+            models.CheckConstraint(condition=Q(order__in=["served", "uniform", "score"]), name="task_order_is_known"),
+        ]
+
+    def __str__(self) -> str:
+        return f"labeling of project {self.project_id}"
+
+    def flag_keys(self, where: str) -> frozenset[str]:
+        """The flags that may be raised on a `response` or on a `task`."""
+        return frozenset(flag["key"] for flag in self.label_set.get(f"{where}_flags", ()))
+
+
+class Guidelines(models.Model):
+    """What annotators are told, by version; a version never changes."""
+
+    project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="guidelines")
+    version = models.PositiveIntegerField()
+    text = models.TextField()
+    created_by = models.ForeignKey(User, null=True, blank=True, on_delete=models.SET_NULL, related_name="+")
+    created_at = models.DateTimeField(default=now)
+
+    class Meta:
+        verbose_name_plural = "guidelines"
+        constraints = [models.UniqueConstraint(fields=["project", "version"], name="one_guidelines_a_version")]
+
+    def __str__(self) -> str:
+        return f"guidelines {self.version} of project {self.project_id}"
+
+
+class Prompt(models.Model):
+    """The conversation so far, ending with the user's turn."""
+
+    project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="prompts")
+    messages = models.JSONField()  # [{role, content}…]; empty where only whole texts were compared
+    text_hash = models.CharField(max_length=64)  # of the normalised text: the same question is one prompt
+    group = models.CharField(max_length=80)  # what must not be torn apart between splits
+    split = models.CharField(max_length=5, choices=Split)
+    source = models.CharField(max_length=100, blank=True)
+    source_user = models.CharField(max_length=150, blank=True)
+    tags = models.JSONField(default=list, blank=True)
+    priority = models.SmallIntegerField(default=0)
+    retired_at = models.DateTimeField(null=True, blank=True)
+    created_at = models.DateTimeField(default=now)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["project", "text_hash"], name="one_prompt_a_text"),
+            models.CheckConstraint(condition=Q(split__in=["train", "valid", "test"]), name="split_is_known"),
+        ]
+        indexes = [
+            models.Index(fields=["project", "group"], name="prompts_of_a_group"),  # a group keeps its split
+            models.Index(fields=["project", "source", "source_user"], name="prompts_of_a_source_user"),
+        ]
+
+    def __str__(self) -> str:
+        return self.messages[-1]["content"][:80] if self.messages else f"prompt {self.pk} without text"
+
+    @property
+    def title(self) -> str:
+        """Its beginning, on one line, for lists."""
+        return shorten(self.messages[-1]["content"] if self.messages else str(self), 160, placeholder=" …")
+
+
+class Response(models.Model):
+    """One candidate answer. Its id is random: order of ids must not tell who wrote it."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    prompt = models.ForeignKey(Prompt, on_delete=models.CASCADE, related_name="responses")
+    text = models.TextField()
+    checkpoint = models.ForeignKey(
+        Checkpoint, null=True, blank=True, on_delete=models.RESTRICT, related_name="responses"
+    )
+    author = models.ForeignKey(User, null=True, blank=True, on_delete=models.SET_NULL, related_name="+")
+    writer = models.CharField(max_length=150, blank=True)  # the name that an imported file gives to who wrote it
+    job = models.ForeignKey(Job, null=True, blank=True, on_delete=models.SET_NULL, related_name="responses")
+    sample = models.PositiveSmallIntegerField(null=True, blank=True)  # k: which of the prompt's samples in that job
+    seed = models.BigIntegerField(null=True, blank=True)
+    sampling = models.JSONField(default=dict, blank=True)  # temperature, top_p, …
+    logprob = models.FloatField(null=True, blank=True)  # of the whole response, in nats
+    token_count = models.PositiveIntegerField(null=True, blank=True)
+    finished = models.BooleanField(null=True, blank=True)  # False: cut at the longest length allowed
+    created_at = models.DateTimeField(default=now)
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(condition=~Q(text=""), name="response_is_not_empty"),
+            models.UniqueConstraint(
+                fields=["job", "prompt", "sample"], condition=Q(job__isnull=False), name="one_response_a_sample"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.text[:80]
+
+
+class Task(models.Model):
+    """One prompt (with its responses, if they are to be ranked) that wants a number of judgements.
+
+    Seats are counted here, on the row that is locked: live leases + served + seats_left = seats.
+    """
+
+    class State(models.TextChoices):
+        OPEN = "open"
+        SET_ASIDE = "set_aside"  # skipped too often: a reviewer looks at it
+        RETIRED = "retired"
+
+    class Purpose(models.TextChoices):
+        WORK = "work"
+        GOLD = "gold"  # its answer is known
+        QUALIFICATION = "qualification"
+
+    project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="tasks")
+    kind = models.CharField(max_length=13, choices=Kind)
+    prompt = models.ForeignKey(Prompt, on_delete=models.CASCADE, related_name="tasks")
+    responses: models.ManyToManyField[Response, Candidate] = models.ManyToManyField(
+        Response, through="Candidate", related_name="tasks"
+    )
+    job = models.ForeignKey(Job, null=True, blank=True, on_delete=models.SET_NULL, related_name="tasks")
+    imported_as = models.CharField(max_length=200, blank=True)  # source and id in the file that it came from
+    purpose = models.CharField(max_length=13, choices=Purpose, default=Purpose.WORK)
+    state = models.CharField(max_length=9, choices=State, default=State.OPEN)
+    seats = models.PositiveSmallIntegerField(default=1)
+    seats_left = models.PositiveSmallIntegerField(default=1)
+    served = models.PositiveSmallIntegerField(default=0)  # seats whose judgement is there
+    skips = models.PositiveSmallIntegerField(default=0)
+    priority = models.SmallIntegerField(default=0)
+    score = models.FloatField(default=0)  # how much a judgement of this would teach
+    lot = models.FloatField(default=draw_lot)
+    created_at = models.DateTimeField(default=now)
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(condition=Q(seats__gte=F("served") + F("seats_left")), name="no_seat_is_sold_twice"),
+            models.CheckConstraint(condition=Q(state__in=["open", "set_aside", "retired"]), name="task_state_is_known"),
+            models.CheckConstraint(condition=Q(kind__in=["ranking", "demonstration"]), name="task_kind_is_known"),
+            models.UniqueConstraint(
+                fields=["job", "prompt"], condition=Q(job__isnull=False), name="one_task_a_job_and_prompt"
+            ),
+            models.UniqueConstraint(
+                fields=["project", "imported_as"], condition=~Q(imported_as=""), name="task_is_imported_once"
+            ),
+        ]
+        indexes = [  # each matches one ORDER BY of queue.pick
+            models.Index(
+                fields=["project", "kind", "-priority", "-served", "id"],
+                condition=Q(state="open", seats_left__gt=0),
+                name="hand_out_most_served",
+            ),
+            models.Index(
+                fields=["project", "kind", "-priority", "lot", "id"],
+                condition=Q(state="open", seats_left__gt=0),
+                name="hand_out_uniformly",
+            ),
+            models.Index(
+                fields=["project", "kind", "-priority", "-score", "id"],
+                condition=Q(state="open", seats_left__gt=0),
+                name="hand_out_by_score",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.kind} task {self.pk}"
+
+
+class Candidate(models.Model):
+    """A response that lies in a task. Mixed tasks hold those of two policies."""
+
+    task = models.ForeignKey(Task, on_delete=models.CASCADE, related_name="candidates")
+    response = models.ForeignKey(Response, on_delete=models.CASCADE, related_name="candidates")
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["task", "response"], name="response_lies_once_in_a_task")]
+
+    def __str__(self) -> str:
+        return f"{self.response_id} in task {self.task_id}"
+
+
+class Lease(models.Model):
+    """A task in someone's hands until a time. Its id is the idempotency key of what is submitted with it."""
+
+    class State(models.TextChoices):
+        LIVE = "live"
+        SUBMITTED = "submitted"
+        SKIPPED = "skipped"
+        EXPIRED = "expired"
+        GIVEN_BACK = "given_back"  # never looked at
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="leases")
+    kind = models.CharField(max_length=13, choices=Kind)
+    task = models.ForeignKey(Task, on_delete=models.CASCADE, related_name="leases")
+    annotator = models.ForeignKey(User, on_delete=models.CASCADE, related_name="leases")
+    state = models.CharField(max_length=10, choices=State, default=State.LIVE)
+    slot = models.PositiveSmallIntegerField(null=True, blank=True)  # 1 or 2 while it lives: what one person may hold
+    shown = models.JSONField(default=list)  # response ids in the order that this annotator sees
+    guidelines_version = models.PositiveIntegerField(null=True, blank=True)
+    skip_reason = models.CharField(max_length=500, blank=True)
+    expires_at = models.DateTimeField()
+    created_at = models.DateTimeField(default=now)
+    ended_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(state="live", slot__in=[1, 2], ended_at__isnull=True)
+                | (~Q(state="live") & Q(slot__isnull=True, ended_at__isnull=False)),
+                name="live_lease_has_a_slot",
+            ),
+            models.UniqueConstraint(
+                fields=["annotator", "project", "kind", "slot"],
+                condition=Q(state="live"),
+                name="annotator_holds_at_most_two",
+            ),
+            models.UniqueConstraint(
+                fields=["task", "annotator"], condition=~Q(state="given_back"), name="annotator_sees_a_task_once"
+            ),
+        ]
+        indexes = [
+            models.Index(fields=["expires_at"], condition=Q(state="live"), name="leases_to_expire"),  # the sweep
+            models.Index(fields=["annotator", "project", "state", "ended_at"], name="work_of_an_annotator"),
+        ]
+
+    def __str__(self) -> str:
+        return f"task {self.task_id} in the hands of {self.annotator_id}"
+
+
+class Draft(models.Model):
+    """Work that is not submitted yet; it outlives its lease."""
+
+    lease = models.OneToOneField(Lease, on_delete=models.CASCADE, primary_key=True, related_name="draft")
+    body = models.JSONField()
+    replaces = models.PositiveBigIntegerField(null=True, blank=True)  # the word that it is to supersede, if any
+    saved_at = models.DateTimeField(default=now)
+
+    def __str__(self) -> str:
+        return f"draft of {self.lease_id}"
+
+
+class Said(models.Model):
+    """What every word of an annotator has: who, when, under which guidelines, and what it supersedes."""
+
+    annotator = models.ForeignKey(User, on_delete=models.PROTECT, related_name="%(class)ss")
+    supersedes = models.OneToOneField(
+        "self", null=True, blank=True, on_delete=models.RESTRICT, related_name="superseded_by"
+    )
+    edit = models.UUIDField(null=True, blank=True)  # chosen by who changed it: the idempotency key of the change
+    is_current = models.BooleanField(default=True)
+    is_simulated = models.BooleanField(default=False)
+    source = models.CharField(max_length=100, blank=True)  # of an imported word
+    guidelines_version = models.PositiveIntegerField(null=True, blank=True)
+    seconds_spent = models.FloatField(null=True, blank=True)
+    created_at = models.DateTimeField(default=now)
+
+    class Meta:
+        abstract = True
+
+
+class Demonstration(Said):
+    """An annotator's ideal response."""
+
+    project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="demonstrations")
+    prompt = models.ForeignKey(Prompt, on_delete=models.CASCADE, related_name="demonstrations")
+    task = models.ForeignKey(Task, null=True, blank=True, on_delete=models.RESTRICT, related_name="demonstrations")
+    lease = models.ForeignKey(Lease, null=True, blank=True, on_delete=models.RESTRICT, related_name="demonstrations")
+    text = models.TextField()
+    imported_as = models.CharField(max_length=200, blank=True)
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(condition=~Q(text=""), name="demonstration_is_not_empty"),
+            models.UniqueConstraint(
+                fields=["task", "annotator"],
+                condition=Q(is_current=True, task__isnull=False),
+                name="one_current_demonstration",
+            ),
+            models.UniqueConstraint(
+                fields=["project", "imported_as"], condition=~Q(imported_as=""), name="demonstration_is_imported_once"
+            ),
+            models.UniqueConstraint(fields=["lease", "edit"], name="one_demonstration_an_edit"),
+        ]
+        indexes = [
+            models.Index(fields=["project", "prompt"], condition=Q(is_current=True), name="demonstrations_in_force")
+        ]
+
+    def __str__(self) -> str:
+        return self.text[:80]
+
+
+class Judgement(Said):
+    """One annotator's word on a ranking task, stored as it was said: a ranking, or a set of pairwise verdicts."""
+
+    class Form(models.TextChoices):
+        RANKING = "ranking"
+        VERDICTS = "verdicts"
+
+    project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="judgements")
+    task = models.ForeignKey(Task, on_delete=models.RESTRICT, related_name="judgements")
+    lease = models.ForeignKey(Lease, on_delete=models.RESTRICT, related_name="judgements")
+    form = models.CharField(max_length=8, choices=Form)
+    shown = models.JSONField(default=list)  # response ids as this annotator saw them; empty where nobody knows
+    flags = models.JSONField(default=list, blank=True)
+    note = models.TextField(blank=True)
+    said = models.JSONField(null=True, blank=True)  # the words of the imported file, untouched
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(condition=Q(form__in=["ranking", "verdicts"]), name="judgement_form_is_known"),
+            models.UniqueConstraint(
+                fields=["task", "annotator"], condition=Q(is_current=True), name="one_current_judgement"
+            ),
+            models.UniqueConstraint(fields=["lease", "edit"], name="one_judgement_an_edit"),
+        ]
+        indexes = [models.Index(fields=["project", "id"], condition=Q(is_current=True), name="judgements_in_force")]
+
+    def __str__(self) -> str:
+        return f"{self.form} of task {self.task_id} by {self.annotator_id}"
+
+
+class Placement(models.Model):
+    """One response's rank and rating in a ranking."""
+
+    judgement = models.ForeignKey(Judgement, on_delete=models.CASCADE, related_name="placements")
+    response = models.ForeignKey(Response, on_delete=models.RESTRICT, related_name="placements")
+    rank = models.PositiveSmallIntegerField()  # dense, 1 is the best: 1, 2, 2, 3
+    rating = models.PositiveSmallIntegerField(null=True, blank=True)  # 1 to 7, 7 is the best; imports may lack it
+    flags = models.JSONField(default=list, blank=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["judgement", "response"], name="response_is_placed_once"),
+            models.CheckConstraint(condition=Q(rank__gte=1), name="best_rank_is_one"),
+            models.CheckConstraint(
+                condition=Q(rating__isnull=True) | Q(rating__gte=1, rating__lte=7), name="rating_is_one_to_seven"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.response_id} at {self.rank}"
+
+
+class Verdict(models.Model):
+    """One pairwise judgement. It says `a` of the response a, and so on."""
+
+    class Word(models.TextChoices):
+        A = "a"
+        A_SLIGHT = "a_slight"
+        TIE = "tie"
+        B_SLIGHT = "b_slight"
+        B = "b"
+
+    judgement = models.ForeignKey(Judgement, on_delete=models.CASCADE, related_name="verdicts")
+    a = models.ForeignKey(Response, on_delete=models.RESTRICT, related_name="+")
+    b = models.ForeignKey(Response, on_delete=models.RESTRICT, related_name="+")
+    word = models.CharField(max_length=8, choices=Word)
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(condition=~Q(a=F("b")), name="verdict_is_on_two_responses"),
+            models.CheckConstraint(
+                condition=Q(word__in=["a", "a_slight", "tie", "b_slight", "b"]), name="verdict_word_is_known"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.a_id} {self.word} {self.b_id}"
+
+
+class QualityReport(models.Model):
+    """How well a project labels, as it was worked out last: derived, kept only so that it need not be each time."""
+
+    project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="quality_reports")
+    with_simulated = models.BooleanField(default=False)
+    newest = models.PositiveBigIntegerField()  # the newest judgement that it knows of
+    body = models.JSONField()
+    made_at = models.DateTimeField(default=now)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["project", "with_simulated"], name="one_report_a_view")]
+
+    def __str__(self) -> str:
+        return f"quality of project {self.project_id} up to judgement {self.newest}"

@@ -1,0 +1,91 @@
+"""What was done and what is open: one person's day, and a project's desk."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+from django.db.models import Avg, Count, Q
+from django.utils.timezone import localtime, now
+
+from labeling import queue
+from labeling.models import Demonstration, Judgement, Kind, Lease, Task
+
+if TYPE_CHECKING:
+    from training.models import Project, User
+
+
+MANY = 1000  # open tasks: nobody needs to know how many more there are, and a long queue must not slow the page
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Done:
+    """What one person did in a while."""
+
+    rankings: int
+    demonstrations: int
+    seconds_each: float | None
+
+
+def today() -> datetime:
+    """When the day began, in the server's time zone."""
+    return localtime().replace(hour=0, minute=0, second=0, microsecond=0)
+
+
+def done_since(annotator: User, project: Project, since: datetime) -> Done:
+    """Count what one person submitted since an instant, changes apart, and the seconds that each took on average."""
+    mine = {"annotator": annotator, "project": project, "supersedes": None, "created_at__gte": since}
+    rankings = Judgement.objects.filter(**mine).aggregate(count=Count("pk"), seconds=Avg("seconds_spent"))
+    written = Demonstration.objects.filter(**mine).aggregate(count=Count("pk"), seconds=Avg("seconds_spent"))
+    timed = [(each["count"], each["seconds"]) for each in (rankings, written) if each["seconds"] is not None]
+    count = sum(number for number, _ in timed)
+    return Done(
+        rankings=rankings["count"],
+        demonstrations=written["count"],
+        seconds_each=sum(number * seconds for number, seconds in timed) / count if count else None,
+    )
+
+
+def open_tasks(annotator: User, project: Project) -> dict[str, int]:
+    """How many tasks of each kind could be handed to this person now; counting stops at MANY."""
+    return {str(kind): queue.open_to(annotator, slug=project.slug, kind=kind)[:MANY].count() for kind in Kind.values}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Desk:
+    """A project at a glance."""
+
+    demonstrations: int
+    rankings: int
+    simulated_rankings: int
+    open_tasks: dict[str, int]
+    live_leases: int
+    annotators_today: int
+
+
+def desk(project: Project) -> Desk:
+    """Count what a project holds, with a fixed number of statements."""
+    judgements = Judgement.objects.filter(project=project, is_current=True)
+    rankings = judgements.aggregate(
+        people=Count("pk", filter=Q(is_simulated=False)), simulated=Count("pk", filter=Q(is_simulated=True))
+    )
+    waiting = Task.objects.filter(project=project, state=Task.State.OPEN, seats_left__gt=0)
+    waiting_by_kind = dict(waiting.order_by().values_list("kind").annotate(Count("pk")))
+    return Desk(
+        demonstrations=Demonstration.objects.filter(project=project, is_current=True).count(),
+        rankings=rankings["people"],
+        simulated_rankings=rankings["simulated"],
+        open_tasks={str(kind): waiting_by_kind.get(kind, 0) for kind in Kind.values},
+        live_leases=Lease.objects.filter(project=project, state=Lease.State.LIVE, expires_at__gt=now()).count(),
+        annotators_today=Lease.objects.filter(project=project, state=Lease.State.SUBMITTED, ended_at__gte=today())
+        .values("annotator")
+        .distinct()
+        .count(),
+    )
+
+
+def week() -> datetime:
+    """When the week began: Monday, in the server's time zone."""
+    start = today()
+    return start - timedelta(days=start.weekday())

@@ -1,0 +1,7 @@
+"""The scales' door to the worker."""
+
+from __future__ import annotations
+
+from training.launcher import answer
+
+train = answer("rewardmodel.train")

@@ -1,0 +1,140 @@
+"""What the browser tests find on the server: people, tasks, and jobs as workers would have left them."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import TYPE_CHECKING
+
+from django.conf import settings
+
+from labeling import prompts, queue
+from labeling.models import Guidelines, Prompt, Response, Task
+from training import artifacts, checkpoints, jobs
+from training.models import Job, Membership, Project, User
+from training.report import Reporter
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
+
+    from training.models import Attempt, Checkpoint
+
+WIDE = {"width": 1440, "height": 900}
+PHONE = {"width": 390, "height": 844}
+PASSWORD = "seven-kites-over-the-hill"
+CAST = {"ada": "annotator", "rhea": "researcher", "vera": "reviewer", "lea": "admin"}
+STORIES = (
+    "A red {0} was lost in the orchard. Mina looked behind the well, and there it hung, pleased with itself.",
+    "The {0} was lost, and the boy looked everywhere. At last the wind brought it back to his own door.",
+    "Once there was a {0} who did not like the sky. It hid in the hay, and the hens were **very** surprised.",
+    "The {0} the {0} went up and the {0} was the {0} and then",
+)
+
+
+LOOK_UNTIL = """async ([address, condition]) => {
+    const holds = new Function("it", `return ${condition}`);
+    for (let tries = 0; tries < 600; tries += 1) {
+        const answer = await fetch(`/api/v1/${address}`);
+        if (answer.ok && holds(await answer.json())) return;
+        await new Promise((done) => setTimeout(done, 100));
+    }
+    throw new Error(`${address} never said ${condition}`);
+}"""
+
+
+def until(page: Page, address: str, condition: str) -> None:
+    """Wait until what the API answers to the page's person is so; the condition speaks of `it`."""
+    page.evaluate(LOOK_UNTIL, [address, condition])
+
+
+class World:
+    """A project called Bedtime stories, and the cast in it."""
+
+    def __init__(self) -> None:
+        self.project = Project.objects.create(slug="bedtime", name="Bedtime stories", description="For the evening.")
+        for name, role in CAST.items():
+            user = User.objects.create_user(name, password=PASSWORD, name=name.title())
+            Membership.objects.create(project=self.project, user=user, role=role)
+        Guidelines.objects.create(project=self.project, version=1, text="Prefer stories that **end**.")
+
+    def ask(self, *things: str) -> list[Prompt]:
+        """One prompt about each thing."""
+        wanted = [
+            prompts.NewPrompt(messages=[{"role": "user", "content": f"Tell me a short story about a lost {thing}."}])
+            for thing in things
+        ]
+        return prompts.add_all(project=self.project, wanted=wanted)
+
+    def rank(self, *things: str) -> list[Task]:
+        """A ranking task of four stories about each thing."""
+        tasks = []
+        for thing, prompt in zip(things, self.ask(*things), strict=True):
+            task = Task.objects.create(project=self.project, kind="ranking", prompt=prompt)
+            texts = [story.format(thing) for story in STORIES]
+            queue.link([(task, [Response.objects.create(prompt=prompt, text=text) for text in texts])])
+            tasks.append(task)
+        return tasks
+
+    def demonstrate(self, *things: str) -> None:
+        """A demonstration task about each thing."""
+        queue.ask_for_demonstrations(project=self.project, wanted=self.ask(*things))
+
+    # --- Machine work, as a worker would have done it ----------------------------------------------
+
+    def policy(self, name: str = "bedtime-small") -> Checkpoint:
+        """A published policy, which is the champion."""
+        card = {"kind": "policy.pretrain", "metrics": {"pretrain/loss": 2.2}, "seed": 1}
+        policy = checkpoints.publish(
+            project=self.project, kind="policy", digest=self.stored(name, card), card=card, name=name
+        )
+        checkpoints.promote(policy, by=User.objects.get(username="lea"))
+        return policy
+
+    def stored(self, name: str, card: dict[str, object], **files: bytes) -> str:
+        """Put a small artefact in the store; its digest."""
+        folder = settings.LAUREL_HOME / "made" / f"{self.project.pk}-{name}"
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "card.json").write_text(json.dumps(card))
+        for file, content in {"model_safetensors": b"weights", **files}.items():
+            (folder / file.replace("_", ".")).write_bytes(content)
+        return artifacts.Store(settings.STORE_ROOT).put(folder)
+
+    def snapshot(self, what: str = "rankings") -> Job:
+        """A finished snapshot job with its dataset."""
+        job = jobs.start(project=self.project, kind="labeling.snapshot", config={"what": what})
+        attempt = self.claimed(job)
+        card = {"kind": what, "count": 2, "splits": {"train": 2, "valid": 0, "test": 0}}
+        digest = self.stored(f"job{job.pk}", card, data_jsonl=b'{"id": "1"}\n{"id": "2"}\n')
+        jobs.finish(attempt, digest=digest, folder=settings.LAUREL_HOME, card=card)
+        return job
+
+    def training(self, *, steps: int = 40) -> Job:
+        """A fine-tuning job in the middle of its work, with curves, notes and samples."""
+        self.snapshot("demonstrations")
+        job = jobs.start(
+            project=self.project,
+            kind="policy.sft",
+            inputs={"demonstrations": "latest"},
+            by=User.objects.get(username="lea"),
+        )
+        attempt = self.claimed(job)
+        reporter = Reporter(settings.RUNS_ROOT / str(job.pk) / "attempt-1" / "events.jsonl")
+        reporter.note("Two demonstrations in one batch.")
+        reporter.samples(20, [{"prompt": "Tell me a story.", "response": "Once there was an owl.", "reward": 0.5}])
+        metrics = {("sft/loss", step): 2 * math.exp(-step / 30) for step in range(1, steps)}
+        metrics |= {("sft/valid_loss", step): 2.1 * math.exp(-step / 30) for step in range(1, steps, 10)}
+        jobs.beat(attempt, jobs.News(metrics=metrics, progress=(steps - 1, 2 * steps, "steps")))
+        return job
+
+    def failed(self) -> Job:
+        """A job that failed, and said how to mend it."""
+        job = jobs.start(project=self.project, kind="labeling.snapshot", config={"what": "prompts"})
+        jobs.fail(self.claimed(job), code="out_of_memory", message="It did not fit into memory. Halve the batch.")
+        return job
+
+    @staticmethod
+    def claimed(job: Job) -> Attempt:
+        """The job's next attempt, in the hands of a worker."""
+        attempt = jobs.claim(job.pk, worker="a worker of the test")
+        assert attempt is not None, Job.objects.get(pk=job.pk).error_message
+        return attempt

@@ -1,0 +1,98 @@
+"""A live server, headless Chromium, and the cast: Ada annotates, Rhea researches, Lea leads."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+from browser_world import PASSWORD, WIDE, World
+from django.conf import settings
+from playwright.sync_api import expect, sync_playwright
+
+from config import environment
+
+# Playwright's own event loop runs in this thread; the rows of a test are still made by plain calls.
+os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"
+CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
+ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+PATIENCE_MS = 60_000
+
+expect.set_options(timeout=PATIENCE_MS)
+
+
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if item.path.is_relative_to(Path(__file__).parent):
+            item.add_marker(pytest.mark.browser)
+
+
+def unavailable(reason):
+    """Skip on a laptop, fail where CI=true."""
+    if environment.flag("CI", default=False):
+        pytest.fail(reason, pytrace=False)
+    pytest.skip(reason)
+
+
+@pytest.fixture(scope="session")
+def chromium():
+    """One headless Chromium for all tests."""
+    if not settings.FRONT_END.joinpath("index.html").exists():
+        unavailable("the front end is not built: make build")
+    program = next(filter(None, map(shutil.which, CHROMIUM)), None)
+    if program is None:
+        unavailable(f"none of {', '.join(CHROMIUM)} is installed")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=program, args=ARGUMENTS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def world(transactional_db):
+    """A project with its people; tests add what they need."""
+    return World()
+
+
+@pytest.fixture
+def sign_in(chromium, live_server, world):
+    """Someone's browser, signed in: `sign_in("ada")`. No page may break, or break the content security policy."""
+    broken, contexts = [], []
+
+    def open_browser(name, *, screen=WIDE, **options):
+        context = chromium.new_context(base_url=live_server.url, viewport=screen, **options)
+        contexts.append(context)
+        context.set_default_timeout(PATIENCE_MS)
+        context.on("weberror", lambda error: broken.append(str(error.error)))
+        context.on("console", lambda said: broken.append(said.text) if "Content Security" in said.text else None)
+        page = context.new_page()
+        page.goto("/sign-in")
+        page.get_by_label("User name").fill(name)
+        page.get_by_label("Password").fill(PASSWORD)
+        page.get_by_role("button", name="Sign in").click()
+        expect(page.locator("#main")).to_be_visible()
+        return page
+
+    yield open_browser
+    for context in contexts:
+        context.close()
+    assert not broken
+
+
+@pytest.fixture
+def ada(sign_in):
+    return sign_in("ada")
+
+
+@pytest.fixture
+def lea(sign_in):
+    return sign_in("lea")

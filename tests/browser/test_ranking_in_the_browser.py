@@ -1,0 +1,211 @@
+"""Ada ranks: by keys, by mouse, by touch, and while her network comes and goes."""
+
+from __future__ import annotations
+
+import pytest
+from browser_world import PHONE, STORIES, until
+from playwright.sync_api import expect
+
+from labeling.models import Draft, Judgement, Lease
+
+
+@pytest.fixture
+def at_the_board(world, ada):
+    """Ada in front of the first of three tasks, the second at hand."""
+    world.rank("kite", "boat", "owl")
+    ada.goto("/p/bedtime/rank")
+    expect(ada.get_by_text("4 responses to place")).to_be_visible()
+    return ada
+
+
+def order(page):
+    """What the cards say about themselves, as they stand."""
+    return [card.get_attribute("aria-label") for card in page.locator("[data-response]").all()]
+
+
+def eventually_ranked(page, count):
+    """Wait until the server has this many of Ada's rankings."""
+    until(page, "projects/bedtime/progress", f"it.today.rankings === {count}")
+
+
+def two_tasks_at_hand(page):
+    """Wait until the next task is prefetched."""
+    until(page, "projects/bedtime/leases?kind=ranking", "it.length === 2")
+
+
+def letter_of(page, beginning):
+    """The letter of the card whose story begins so; the order shown is random."""
+    card = page.locator("[data-response]", has_text=beginning)
+    return card.locator("kbd").first.inner_text()
+
+
+def test_ada_ranks_by_keyboard_alone_and_the_ranking_is_stored_as_she_said_it(at_the_board):
+    page = at_the_board
+    best, tied, worst = (letter_of(page, text) for text in ("A red kite", "Once there was", "The kite the kite"))
+    second = letter_of(page, "The kite was lost")
+    for key in (best, "6", second, "4", tied, "4", worst, "1"):
+        page.keyboard.press(key.lower())
+    page.keyboard.press("Enter")
+    eventually_ranked(page, 1)
+    placed = Judgement.objects.get().placements.order_by("rank", "response__text")
+    stories = [(each.response.text, each.rank, each.rating) for each in placed]
+    red, lost, once, dull = (story.format("kite") for story in STORIES)
+    assert stories == [(red, 1, 6), (once, 2, 4), (lost, 2, 4), (dull, 3, 1)]
+
+
+def test_the_next_task_is_on_the_screen_before_the_server_has_answered(at_the_board):
+    page = at_the_board
+    two_tasks_at_hand(page)
+    first = page.locator("[data-response]").first.get_attribute("data-response")
+    held = []
+    page.route("**/ranking", lambda route: held.append(route))  # noqa: PLW0108 (Playwright marks its handlers)
+    for key in "a7b6c5d4":
+        page.keyboard.press(key)
+    with page.expect_request("**/ranking"):
+        page.keyboard.press("Enter")
+    expect(page.locator(f"[data-response='{first}']")).to_have_count(0)
+    expect(page.get_by_text("4 responses to place")).to_be_visible()
+    assert not Judgement.objects.exists()
+    held[0].continue_()
+    eventually_ranked(page, 1)
+
+
+def test_an_unfinished_ranking_is_refused_and_the_missing_are_named(at_the_board):
+    at_the_board.keyboard.press("b")
+    at_the_board.keyboard.press("5")
+    at_the_board.keyboard.press("Enter")
+    expect(at_the_board.get_by_role("alert")).to_have_text("Responses A, C and D have no place yet.")
+    assert not Judgement.objects.exists()
+
+
+def test_arrows_take_the_neighbours_rating_and_equals_ties(at_the_board):
+    page = at_the_board
+    for key in "a6b4c2":
+        page.keyboard.press(key)
+    page.keyboard.press("ArrowLeft")
+    assert order(page)[:3] == [
+        "Response A, 1st, rated 6 of 7", "Response C, 2nd, rated 4 of 7", "Response B, 3rd, rated 4 of 7",
+    ]  # fmt: skip
+    page.keyboard.press("=")
+    expect(page.get_by_label("Response C, 1st, tied, rated 6 of 7")).to_be_visible()
+    page.keyboard.press("z")
+    expect(page.get_by_label("Response C, 2nd, rated 4 of 7")).to_be_visible()
+
+
+def test_a_card_dragged_by_the_mouse_lands_where_it_is_dropped(at_the_board):
+    page = at_the_board
+    for key in "a6b4c2":
+        page.keyboard.press(key)
+    handle = page.get_by_label("Drag response C").bounding_box()
+    target = page.get_by_label("Drag response A").bounding_box()
+    page.mouse.move(handle["x"] + 8, handle["y"] + 8)
+    page.mouse.down()
+    page.mouse.move(target["x"] + 20, target["y"] + 20, steps=10)
+    page.mouse.up()
+    expect(page.get_by_label("Response C, 1st, rated 6 of 7")).to_be_visible()
+
+
+def test_a_card_is_carried_by_the_keyboard_too(at_the_board):
+    page = at_the_board
+    for key in "a6b4":
+        page.keyboard.press(key)
+    page.get_by_label("Drag response B").focus()
+    page.keyboard.press("Space")
+    expect(page.get_by_text("response B is over place 2 of 4")).to_have_count(1)
+    page.keyboard.press("ArrowLeft")
+    expect(page.get_by_text("response B is over place 1 of 4")).to_have_count(1)
+    page.keyboard.press("Space")
+    expect(page.get_by_label("Response B, 1st, rated 6 of 7")).to_be_visible()
+
+
+def test_a_draft_is_there_on_another_machine(at_the_board, sign_in):
+    at_the_board.keyboard.press("c")
+    at_the_board.keyboard.press("5")
+    expect(at_the_board.get_by_text("Saved ")).to_be_visible()
+    assert Draft.objects.get().body["tiers"][0]["rating"] == 5
+    elsewhere = sign_in("ada")
+    elsewhere.goto("/p/bedtime/rank")
+    expect(elsewhere.get_by_label("Response C, 1st, rated 5 of 7")).to_be_visible()
+
+
+def test_work_done_offline_is_kept_and_sent_once(at_the_board):
+    page = at_the_board
+    two_tasks_at_hand(page)
+    page.context.set_offline(True)
+    page.keyboard.press("a")
+    page.keyboard.press("7")
+    expect(page.get_by_text("Offline, kept on this device")).to_be_visible()
+    for key in "b6c5d4":
+        page.keyboard.press(key)
+    page.keyboard.press("Enter")
+    expect(page.get_by_text("1 on the way")).to_be_visible()
+    assert not Judgement.objects.exists()
+    page.context.set_offline(False)
+    eventually_ranked(page, 1)
+    expect(page.get_by_text("1 on the way")).to_have_count(0)
+    assert Judgement.objects.count() == 1
+
+
+def test_leaving_gives_the_prefetched_task_back_and_keeps_the_one_in_front(at_the_board):
+    page = at_the_board
+    two_tasks_at_hand(page)
+    page.get_by_role("link", name="Home").click()
+    expect(page.get_by_role("heading", name="Bedtime stories")).to_be_visible()
+    until(page, "projects/bedtime/leases?kind=ranking", "it.length === 1")
+
+
+def test_a_skip_takes_one_key_and_its_reason_another(at_the_board):
+    page = at_the_board
+    first = page.locator("[data-response]").first.get_attribute("data-response")
+    page.keyboard.press("s")
+    expect(page.get_by_role("dialog", name="Why skip this task?")).to_be_visible()
+    page.keyboard.press("1")
+    expect(page.locator(f"[data-response='{first}']")).to_have_count(0)
+    expect(page.get_by_text("4 responses to place")).to_be_visible()
+    until(page, "projects/bedtime/progress", "it.open.ranking < 3")
+    assert Lease.objects.get(state="skipped").skip_reason == "The prompt is unclear"
+
+
+def test_letters_are_letters_in_the_note(at_the_board):
+    page = at_the_board
+    page.keyboard.press("a")
+    page.keyboard.press("x")
+    page.get_by_label("Note").fill("")
+    page.get_by_label("Note").press_sequentially("b7 is best")
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("dialog")).to_have_count(0)
+    assert "Response B, not placed" in order(page)
+
+
+def test_single_keys_can_be_switched_off(at_the_board):
+    page = at_the_board
+    page.keyboard.press("?")
+    page.get_by_label("Single keys do things").uncheck()
+    page.keyboard.press("Escape")
+    page.keyboard.press("a")
+    page.keyboard.press("7")
+    page.get_by_role("button", name="all keys").click()
+    expect(page.get_by_role("dialog", name="Keys of this page")).to_be_visible()
+    page.keyboard.press("Escape")
+    assert order(page)[0] == "Response A, not placed"
+
+
+def test_a_phone_shows_everything_that_ranking_needs(world, sign_in):
+    world.rank("kite")
+    page = sign_in("ada", screen=PHONE, has_touch=True, is_mobile=True)
+    page.goto("/p/bedtime/rank")
+    expect(page.get_by_text("4 responses to place")).to_be_visible()
+    assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
+    for letter, rating in zip("ABCD", "7642", strict=True):
+        page.get_by_role("radiogroup", name=f"Rating of response {letter}").get_by_role("radio", name=rating).tap()
+    page.get_by_role("button", name="Submit").tap()
+    expect(page.get_by_role("heading", name="No tasks open")).to_be_visible()
+    eventually_ranked(page, 1)
+
+
+def test_with_nothing_open_the_page_says_so_and_looks_again(world, ada):
+    ada.goto("/p/bedtime/rank")
+    expect(ada.get_by_role("heading", name="No tasks open")).to_be_visible()
+    world.rank("kite")
+    ada.get_by_role("button", name="Look again").click()
+    expect(ada.get_by_text("4 responses to place")).to_be_visible()

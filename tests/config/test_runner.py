@@ -1,0 +1,127 @@
+"""The runner of `make run`: it shows what programs say, revives what dies, and leaves nothing behind."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+
+import pytest
+from django.conf import settings
+
+from config.runner import Program, Runner
+from training.machine import born
+
+HOUSE = """
+import sys
+from config import runner
+runner.GRACE_SECONDS = 3.0
+programs = [runner.Program(name=f"p{number}", words=[sys.executable, "-u", "-c", text])
+            for number, text in enumerate(sys.argv[1:])]
+sys.exit(runner.Runner(programs=programs, say=lambda line: print(line, flush=True)).run())
+"""
+POLITE = "import os, time; print('born', os.getpid()); time.sleep(600)"
+DEAF = "import os, signal, time; signal.signal(15, signal.SIG_IGN); print('born', os.getpid()); time.sleep(600)"
+FORKING = "import os, subprocess, time; p = subprocess.Popen(['sleep', '600']); print('born', p.pid); time.sleep(600)"
+
+
+@pytest.fixture
+def house():
+    """Start a runner with programs; whatever happens, it is ended."""
+    started = []
+
+    def start(*texts):
+        words = [sys.executable, "-c", HOUSE, *map(textwrap.dedent, texts)]
+        started.append(subprocess.Popen(words, cwd=settings.ROOT, stdout=subprocess.PIPE, text=True))
+        return started[-1]
+
+    yield start
+    for process in started:
+        if process.poll() is None:
+            process.terminate()
+        process.stdout.close()
+        process.wait(timeout=20)
+
+
+def births(process, count):
+    """The ids that the programs print at their beginning."""
+    found = []
+    while len(found) < count:
+        line = process.stdout.readline()
+        assert line, "the runner has ended"
+        if "born" in line:
+            found.append(int(line.split()[-1]))
+    return found
+
+
+def wait_for_the_end_of(pids, seconds=10):
+    end = time.monotonic() + seconds
+    while any(born(pid) for pid in pids):
+        assert time.monotonic() < end, "something was left behind"
+        time.sleep(0.05)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_every_program_and_the_runner_ends_well(house, number):
+    process = house(POLITE, POLITE)
+    pids = births(process, 2)
+    process.send_signal(number)
+    assert f"Stopping ({number.name})" in process.stdout.readline()
+    assert process.wait(timeout=10) == 0
+    wait_for_the_end_of(pids)
+
+
+def test_a_program_that_does_not_listen_is_killed_after_the_grace(house):
+    process = house(DEAF, POLITE)
+    pids = births(process, 2)
+    began = time.monotonic()
+    process.send_signal(signal.SIGINT)
+    assert process.wait(timeout=20) == 0
+    assert time.monotonic() - began >= 3
+    wait_for_the_end_of(pids)
+
+
+def test_what_a_program_started_ends_with_it(house):
+    process = house(FORKING)
+    pids = births(process, 1)
+    process.send_signal(signal.SIGINT)
+    process.wait(timeout=10)
+    wait_for_the_end_of(pids)
+
+
+def test_a_program_that_is_killed_is_started_again(house):
+    process = house(POLITE)
+    (first,) = births(process, 1)
+    os.kill(first, signal.SIGKILL)
+    (second,) = births(process, 1)
+    assert second != first
+
+
+def test_a_program_that_cannot_live_stops_the_house_with_an_error(house):
+    process = house("raise SystemExit('no luck')", POLITE)
+    said, _ = process.communicate(timeout=30)
+    assert process.returncode == 1
+    assert "no luck" in said
+    assert "ended 3 times in a row" in said
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a child that its parent has died")
+def test_programs_end_even_if_the_runner_is_killed(house):
+    process = house(POLITE)
+    pids = births(process, 1)
+    process.kill()
+    wait_for_the_end_of(pids)
+
+
+def test_what_programs_say_carries_their_name():
+    said = []
+    runner = Runner(programs=[Program(name="web", words=["echo", "hello"])], say=said.append)
+    runner.start(runner.programs[0])
+    runner.programs[0].process.wait()
+    end = time.monotonic() + 5
+    while not said and time.monotonic() < end:
+        time.sleep(0.01)
+    assert said == ["web       | hello"]

@@ -1,0 +1,157 @@
+"""Running Laurels, once on SQLite with the embedded broker and once on PostgreSQL with Redis, and who uses them."""
+
+from __future__ import annotations
+
+import itertools
+import shutil
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+from beginnings import first_folder
+from cast import PASSWORD
+from django.conf import settings
+from people import Person
+from playwright.sync_api import expect, sync_playwright
+from stack import SERVICES, Missing, Stack
+
+from config import environment
+
+CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
+ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+BROWSER_PATIENCE_MS = 60_000
+expect.set_options(timeout=BROWSER_PATIENCE_MS)
+NUMBERS = itertools.count(1)
+
+
+def pytest_collection_modifyitems(items):
+    """Give each journey of this folder the time that it needs on a busy machine."""
+    for item in items:
+        if item.path.is_relative_to(Path(__file__).parent):
+            item.add_marker(pytest.mark.timeout(900))
+
+
+@pytest.fixture(scope="session", params=SERVICES)
+def stack(request, tmp_path_factory):
+    """A Laurel that runs. It never outlives the tests."""
+    with ExitStack() as after:
+        try:
+            services = after.enter_context(SERVICES[request.param]())
+        except Missing as missing:
+            unavailable(str(missing))
+        laurel = Stack(tmp_path_factory.mktemp("laurel"), services)
+        after.callback(laurel.destroy)
+        laurel.start()
+        yield laurel
+
+
+@pytest.fixture
+def project(stack, tmp_path):
+    """A project of the test's own; its slug."""
+    return furnished(stack, first_folder(tmp_path / "beginnings"))
+
+
+@pytest.fixture
+def project_with_reward_model(stack, tmp_path):
+    """A project that could begin PPO at once; its slug."""
+    return furnished(stack, first_folder(tmp_path / "beginnings", reward=True))
+
+
+def furnished(stack, folder):
+    """Make a project out of a folder."""
+    slug = f"stories-{next(NUMBERS)}"
+    stack.run("tests.journeys.furnish", slug, str(folder))
+    return slug
+
+
+@pytest.fixture
+def clients():
+    """Closes what speaks to a Laurel when the test is over."""
+    with ExitStack() as after:
+        yield after
+
+
+@pytest.fixture
+def signed_in(stack, clients):
+    """Sign someone in: `signed_in("ada")`."""
+
+    def sign_in(name):
+        person = Person(stack.url)
+        clients.callback(person.http.close)
+        person.sign_in(name)
+        return person
+
+    return sign_in
+
+
+@pytest.fixture
+def holding(stack, clients):
+    """A program that speaks for whoever made the token: `holding(token)`."""
+
+    def speak(token):
+        person = Person(stack.url, Authorization=f"Token {token}")
+        clients.callback(person.http.close)
+        return person
+
+    return speak
+
+
+@pytest.fixture
+def page_of(stack, chromium):
+    """Someone's browser, signed in and at a project: `page_of("ada", project)`."""
+    broken = []
+
+    def open_page(name, project):
+        context = chromium.new_context(base_url=stack.url, viewport={"width": 1280, "height": 900})
+        context.set_default_timeout(BROWSER_PATIENCE_MS)
+        context.on("weberror", lambda error: broken.append(str(error.error)))
+        context.on("console", lambda said: broken.append(said.text) if "Content Security" in said.text else None)
+        page = context.new_page()
+        page.goto("/")
+        page.get_by_label("User name").fill(name)
+        page.get_by_label("Password").fill(PASSWORD)
+        page.get_by_role("button", name="Sign in").click()
+        page.get_by_role("combobox", name="Project").select_option(project)
+        return page
+
+    yield open_page
+    assert not broken
+
+
+@pytest.fixture
+def chromium():
+    """A headless Chromium."""
+    if not settings.FRONT_END.joinpath("index.html").exists():
+        unavailable("the front end is not built: make build")
+    program = next(filter(None, map(shutil.which, CHROMIUM)), None)
+    if program is None:
+        unavailable(f"none of {', '.join(CHROMIUM)} is installed")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=program, args=ARGUMENTS)
+        yield browser
+        browser.close()
+
+
+def unavailable(reason):
+    """Skip on a laptop, fail where CI=true."""
+    if environment.flag("CI", default=False):
+        pytest.fail(reason, pytrace=False)
+    pytest.skip(reason)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item, call):
+    """Show what Laurel's processes said beside a test that failed."""
+    report = yield
+    laurel = getattr(item, "funcargs", {}).get("stack")
+    if report.failed and laurel is not None:
+        report.sections.append(("Laurel's log", laurel.last_words()))
+    return report

@@ -1,0 +1,184 @@
+"""Law Q1, Q3 and D4: whatever people do in whatever order, every seat is accounted for."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import labeling_factories as factories
+import pytest
+from django.utils.timezone import now
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    Bundle,
+    RuleBasedStateMachine,
+    consumes,
+    initialize,
+    invariant,
+    multiple,
+    rule,
+    run_state_machine_as_test,
+)
+
+from labeling import drafts, queue, rankings
+from labeling.models import Draft, Judgement, Lease, Task
+from training.records import Placement
+
+PEOPLE = st.integers(0, 3)
+
+
+class QueueMachine(RuleBasedStateMachine):
+    """Four annotators, some tasks, and what the test itself remembers of who saw what."""
+
+    leases = Bundle("leases")
+
+    @initialize(skip_limit=st.integers(1, 4), seats=st.lists(st.integers(1, 3), min_size=1, max_size=4))
+    def open_the_room(self, skip_limit, seats):
+        self.project = factories.ProjectFactory()
+        factories.SettingsFactory(project=self.project, skip_limit=skip_limit)
+        self.people = [factories.UserFactory() for _ in range(4)]
+        for person in self.people:
+            factories.MembershipFactory(project=self.project, user=person)
+        self.seen: set[tuple[int, int]] = set()  # (task, annotator) that was handed out and not given back
+        self.words: dict[object, tuple[int, int]] = {}  # lease -> (task, annotator) of each acknowledged judgement
+        for count in seats:
+            self.add_task(seats=count, priority=0)
+
+    @rule(seats=st.integers(1, 3), priority=st.integers(0, 2))
+    def add_task(self, seats, priority):
+        factories.TaskFactory(of=self.project, seats=seats, priority=priority, responses=2)
+
+    @rule(target=leases, who=PEOPLE)
+    def take(self, who):
+        person = self.people[who]
+        mine = Lease.objects.filter(annotator=person, state="live").count()
+        coming_back = {
+            lease.pk
+            for lease in Lease.objects.filter(annotator=person, state="expired").select_related("task")
+            if lease.task.state == "open" and lease.task.seats_left
+        }
+        fresh = [
+            task
+            for task in Task.objects.filter(project=self.project, state="open", seats_left__gt=0)
+            if (task.pk, who) not in self.seen
+        ]
+        try:
+            handout = queue.lease_next(annotator=person, slug=self.project.slug, kind="ranking")
+        except queue.TooManyLeases:
+            assert mine == 2
+            return multiple()
+        assert mine < 2
+        if handout is None:
+            assert not fresh
+            assert not coming_back
+            return multiple()
+        if coming_back:
+            assert handout.lease.pk in coming_back
+        else:
+            best = min(fresh, key=lambda task: (-task.priority, -task.served, task.pk))
+            assert handout.lease.task_id == best.pk
+            self.seen.add((best.pk, who))
+        return handout.lease.pk, who
+
+    @rule(lease=leases, again=st.booleans())
+    def submit(self, lease, again):
+        lease_id, who = lease
+        row = Lease.objects.select_related("task").get(pk=lease_id)
+        free = row.task.state == "open" and row.task.seats_left > 0
+        placements = [Placement(response=each, rank=1, rating=4) for each in row.shown]
+        for _ in range(1 + again):
+            try:
+                rankings.submit(annotator=self.people[who], lease_id=lease_id, placements=placements)
+            except queue.LeaseExpired:
+                assert row.state == "expired"
+                assert not free
+                return
+            except queue.LeaseClosed:
+                assert row.state in {"skipped", "given_back"}
+                return
+        assert row.state in {"live", "submitted"} or free
+        self.words[lease_id] = (row.task_id, who)
+
+    @rule(lease=leases)
+    def renew(self, lease):
+        lease_id, who = lease
+        before = Lease.objects.get(pk=lease_id).state
+        try:
+            queue.renew(annotator=self.people[who], lease_id=lease_id)
+        except queue.LeaseClosed:
+            assert before in {"submitted", "skipped", "given_back"}
+        except (queue.LeaseExpired, queue.TooManyLeases):
+            assert before == "expired"
+        else:
+            assert Lease.objects.get(pk=lease_id).state == "live"
+
+    @rule(lease=leases)
+    def skip(self, lease):
+        lease_id, who = lease
+        try:
+            queue.skip(annotator=self.people[who], lease_id=lease_id, reason="unclear")
+        except queue.LeaseClosed:
+            assert Lease.objects.get(pk=lease_id).state in {"submitted", "given_back"}
+
+    @rule(lease=consumes(leases))
+    def give_back(self, lease):
+        lease_id, who = lease
+        row = Lease.objects.get(pk=lease_id)
+        try:
+            queue.give_back(annotator=self.people[who], lease_id=lease_id)
+        except queue.LeaseClosed:
+            assert row.state in {"submitted", "skipped"}
+        else:
+            self.seen.discard((row.task_id, who))
+
+    @rule(lease=leases)
+    def go_home_without_a_word(self, lease):
+        lease_id, _ = lease
+        overdue = Lease.objects.filter(pk=lease_id, state="live")
+        was_live = overdue.update(expires_at=now() - timedelta(seconds=1))
+        assert queue.expire(project_slug=self.project.slug) == was_live
+        assert queue.expire(project_slug=self.project.slug) == 0
+
+    @rule(lease=leases)
+    def save_a_draft(self, lease):
+        lease_id, who = lease
+        try:
+            drafts.save(annotator=self.people[who], lease_id=lease_id, body={"half": str(lease_id)})
+        except queue.LeaseClosed:
+            assert not Draft.objects.filter(lease=lease_id).exists()
+        else:
+            assert Draft.objects.get(lease=lease_id).body == {"half": str(lease_id)}
+
+    @rule(seats=st.integers(1, 4))
+    def raise_the_overlap(self, seats):
+        queue.raise_overlap(tasks=Task.objects.filter(project=self.project).values_list("pk", flat=True), seats=seats)
+
+    @invariant()
+    def every_seat_is_live_served_or_free(self):
+        for task in Task.objects.filter(project=self.project):
+            live = task.leases.filter(state="live").count()
+            assert live + task.served + task.seats_left == task.seats
+            assert task.served == task.judgements.filter(is_current=True).count()
+
+    @invariant()
+    def nobody_holds_more_than_two(self):
+        for person in self.people:
+            assert Lease.objects.filter(annotator=person, state="live").count() <= 2
+
+    @invariant()
+    def each_acknowledged_word_exists_once(self):
+        stored = list(Judgement.objects.filter(project=self.project).values_list("task", "annotator"))
+        numbers = {person.pk: place for place, person in enumerate(self.people)}
+        assert sorted((task, numbers[who]) for task, who in stored) == sorted(self.words.values())
+        assert len(set(stored)) == len(stored)
+
+
+@pytest.mark.django_db
+@pytest.mark.law("Q1")
+def test_every_seat_is_accounted_for_whatever_people_do():
+    run_state_machine_as_test(
+        QueueMachine,
+        settings=settings(
+            max_examples=30, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck)
+        ),
+    )

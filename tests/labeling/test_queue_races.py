@@ -1,0 +1,153 @@
+"""Laws Q1, Q2, D4 under real concurrency: threads with connections of their own, on SQLite and on PostgreSQL."""
+
+from __future__ import annotations
+
+import random
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from threading import Barrier
+
+import labeling_factories as factories
+import pytest
+from django.db import connection
+from django.utils.timezone import now
+
+from labeling import queue, rankings
+from labeling.models import Judgement, Lease, Task
+from training.records import Placement
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.both_databases]
+
+
+def at_once(count, work):
+    """Run `work(number)` in as many threads, all let loose together; their results."""
+    start = Barrier(count)
+
+    def run(number):
+        try:
+            start.wait()
+            return work(number)
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(count) as pool:
+        return list(pool.map(run, range(count)))
+
+
+def crowd(project, count):
+    people = factories.UserFactory.create_batch(count)
+    for person in people:
+        factories.MembershipFactory(project=project, user=person)
+    return people
+
+
+def submit(person, lease):
+    tied = [Placement(response=each, rank=1, rating=4) for each in lease.shown]
+    return rankings.submit(annotator=person, lease_id=lease.pk, placements=tied)[0]
+
+
+def assert_every_seat_is_accounted_for():
+    for task in Task.objects.all():
+        live = task.leases.filter(state="live").count()
+        assert live + task.served + task.seats_left == task.seats
+        assert task.served == task.judgements.count() == task.judgements.values("annotator").distinct().count()
+
+
+@pytest.fixture
+def people(settings_of_project):
+    return crowd(settings_of_project.project, 8)
+
+
+@pytest.mark.law("Q1")
+def test_raced_hand_outs_give_each_seat_to_one_annotator(project, people):
+    factories.TaskFactory.create_batch(24, of=project, seats=2, responses=2)
+
+    def work_until_nothing_is_open(number):
+        done = []
+        while handout := queue.lease_next(annotator=people[number], slug="stories", kind="ranking"):
+            done.append(handout.lease.task_id)
+            submit(people[number], handout.lease)
+        return done
+
+    handed = at_once(8, work_until_nothing_is_open)
+    assert all(len(set(done)) == len(done) for done in handed)
+    assert sorted(task for done in handed for task in done) == sorted(
+        2 * list(Task.objects.values_list("pk", flat=True))
+    )
+    assert_every_seat_is_accounted_for()
+
+
+@pytest.mark.law("D4")
+def test_one_lease_submitted_by_many_requests_at_once_is_one_word(project, people):
+    factories.TaskFactory(of=project, seats=3, responses=2)
+    lease = queue.lease_next(annotator=people[0], slug="stories", kind="ranking").lease
+    words = at_once(8, lambda _: submit(people[0], lease).pk)
+    assert set(words) == {Judgement.objects.get().pk}
+    assert_every_seat_is_accounted_for()
+
+
+def test_one_annotator_asking_many_times_at_once_holds_two(project, people):
+    factories.TaskFactory.create_batch(9, of=project, seats=2, responses=2)
+
+    def ask(_):
+        try:
+            return queue.lease_next(annotator=people[0], slug="stories", kind="ranking").lease.task_id
+        except queue.TooManyLeases:
+            return None
+
+    handed = [task for task in at_once(8, ask) if task is not None]
+    assert len(handed) == len(set(handed)) == 2
+    assert_every_seat_is_accounted_for()
+
+
+@pytest.mark.law("Q3")
+def test_a_submission_that_races_the_sweep_is_kept_or_refused_and_never_both(project, people):
+    factories.TaskFactory.create_batch(8, of=project, responses=2)
+    leases = [queue.lease_next(annotator=person, slug="stories", kind="ranking").lease for person in people]
+    Lease.objects.update(expires_at=now() - timedelta(seconds=1))
+
+    def submit_or_sweep_or_take(number):
+        if number % 2:
+            queue.expire()
+            return queue.lease_next(annotator=people[number], slug="stories", kind="ranking") and None
+        try:
+            return submit(people[number], leases[number]).pk
+        except queue.LeaseExpired:
+            return None
+
+    acknowledged = [word for word in at_once(8, submit_or_sweep_or_take) if word]
+    assert sorted(Judgement.objects.values_list("pk", flat=True)) == sorted(acknowledged)
+    assert_every_seat_is_accounted_for()
+
+
+@pytest.mark.law("Q1")
+def test_a_crowd_that_does_whatever_it_likes_loses_no_seat_and_no_word(project, people):
+    factories.TaskFactory.create_batch(12, of=project, seats=2, responses=2)
+    refusals = (queue.LeaseClosed, queue.LeaseExpired, queue.TooManyLeases)
+
+    def live(number):
+        chance, held, words = random.Random(number), [], 0
+        for _ in range(30):
+            act = chance.choice(["take", "take", "submit", "submit", "skip", "give back", "renew", "expire", "raise"])
+            try:
+                if act == "take":
+                    handout = queue.lease_next(annotator=people[number], slug="stories", kind="ranking")
+                    held += [handout.lease] if handout else []
+                elif act == "expire":
+                    Lease.objects.filter(state="live", annotator=people[number]).update(expires_at=now())
+                    queue.expire()
+                elif act == "raise":
+                    queue.raise_overlap(tasks=Task.objects.values_list("pk", flat=True)[:3], seats=3)
+                elif held:
+                    lease = chance.choice(held)
+                    words += act == "submit" and bool(submit(people[number], lease))
+                    {"skip": queue.skip, "give back": queue.give_back, "renew": queue.renew}.get(act, lambda **_: None)(
+                        annotator=people[number], lease_id=lease.pk
+                    )
+            except refusals:
+                continue
+        return words
+
+    at_once(8, live)
+    assert_every_seat_is_accounted_for()
+    assert Lease.objects.filter(state="submitted").count() == Judgement.objects.count()

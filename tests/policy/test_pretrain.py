@@ -1,0 +1,226 @@
+"""Pre-training: learns, stops when asked, and goes on as if nothing had happened."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import tiny
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from policy import pretrain
+from training import artifacts
+from training.config import ConfigError
+from training.program import Interrupted, open_run
+from training.records import TextLine, write_lines
+
+CONFIG = {
+    "tokens": 16 * 8 * 12,
+    "context": 16,
+    "batch_windows": 8,
+    "micro_batch_windows": 4,
+    "vocabulary": 300,
+    "hidden": 16,
+    "layers": 2,
+    "heads": 2,
+    "feed_forward": 32,
+    "max_context": 64,
+    "evaluations": 3,
+    "learning_rate": 0.01,
+    "precision": "float32",
+    "savepoint_every_seconds": 0.0,
+}
+TALE = "The kite flew over the hill. The goat looked up and laughed. Mina ran home for supper. "
+
+
+@pytest.fixture(scope="module")
+def text(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("text")
+    lines = [
+        TextLine(text=TALE * 10, split="train", weight=2.0),
+        TextLine(text=TALE[::-1] * 5, split="train", weight=0.5),
+    ]
+    write_lines([*lines, TextLine(text=TALE * 3, split="valid")], folder, kind="text")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def unbroken(text, tmp_path_factory):
+    run = tiny.run(tmp_path_factory.mktemp("unbroken"), "policy.pretrain", {"text": text}, CONFIG)
+    pretrain.pretrain(run)
+    return run
+
+
+def metrics(run, name):
+    return [(event["step"], event["values"][name]) for event in tiny.events(run, "metrics") if name in event["values"]]
+
+
+class StopsAfter:
+    """Asks the trainer to stop after some steps."""
+
+    def __init__(self, steps):
+        self.left = steps
+
+    @property
+    def requested(self):
+        self.left -= 1
+        return self.left < 0
+
+
+def test_it_learns_and_says_how_well(unbroken):
+    losses = [loss for _, loss in metrics(unbroken, "pretrain/loss")]
+    assert losses[-1] < 0.8 * losses[0]
+    bits = metrics(unbroken, "pretrain/valid_bits_per_character")
+    assert [step for step, _ in bits] == [4, 8, 12]
+    card = json.loads((unbroken.output_dir / "card.json").read_text())
+    assert card["evaluation"]["valid_bits_per_character"] == bits[-1][1]
+    assert card["evaluation"]["valid_characters"] == len(TALE) * 3
+    assert tiny.events(unbroken, "progress")[-1]["done"] == tiny.events(unbroken, "progress")[-1]["total"]
+
+
+def test_the_result_is_an_ordinary_folder_with_tied_half_precision_weights(unbroken):
+    model = AutoModelForCausalLM.from_pretrained(unbroken.output_dir)
+    tokenizer = AutoTokenizer.from_pretrained(unbroken.output_dir)
+    assert model.config.tie_word_embeddings
+    assert model.dtype == torch.float16
+    assert tokenizer.pad_token_id != tokenizer.eos_token_id
+    assert tokenizer.pad_token_id == model.config.pad_token_id
+    assert tokenizer.decode(tokenizer("A kite, 東京 \u2028!")["input_ids"]) == "A kite, 東京 \u2028!"
+    turn = tokenizer.apply_chat_template(
+        [{"role": "user", "content": "Hi"}], tokenize=False, add_generation_prompt=True
+    )
+    assert turn == "<|user|>Hi<|end|><|assistant|>"
+
+
+@pytest.mark.law("J2")
+@pytest.mark.parametrize("stop", [0, 1, 5, 11])
+def test_stopping_and_going_on_changes_no_byte(text, unbroken, tmp_path, stop):
+    first = tiny.run(tmp_path, "policy.pretrain", {"text": text}, CONFIG)
+    first.stop = StopsAfter(stop)
+    with pytest.raises(Interrupted):
+        pretrain.pretrain(first)
+    second = open_run(tmp_path)
+    pretrain.pretrain(second)
+    assert artifacts.digest_of(second.output_dir) == artifacts.digest_of(unbroken.output_dir)
+    together = metrics(first, "pretrain/loss") + metrics(second, "pretrain/loss")
+    assert together == metrics(unbroken, "pretrain/loss")
+
+
+@pytest.mark.law("J5")
+def test_the_same_seed_gives_the_same_bytes_and_another_one_others(text, unbroken, tmp_path):
+    same = tiny.run(tmp_path / "same", "policy.pretrain", {"text": text}, CONFIG)
+    other = tiny.run(tmp_path / "other", "policy.pretrain", {"text": text}, CONFIG, seed=2)
+    pretrain.pretrain(same)
+    pretrain.pretrain(other)
+    assert artifacts.digest_of(same.output_dir) == artifacts.digest_of(unbroken.output_dir)
+    assert artifacts.digest_of(other.output_dir) != artifacts.digest_of(unbroken.output_dir)
+
+
+def test_the_size_of_micro_batches_changes_no_loss(text, unbroken, tmp_path):
+    run = tiny.run(tmp_path, "policy.pretrain", {"text": text}, {**CONFIG, "micro_batch_windows": 8})
+    pretrain.pretrain(run)
+    for (_, one), (_, other) in zip(metrics(run, "pretrain/loss"), metrics(unbroken, "pretrain/loss"), strict=True):
+        assert one == pytest.approx(other, abs=1e-4)
+
+
+@pytest.mark.law("J2")
+def test_muon_learns_too_and_goes_on_to_the_same_bytes(text, tmp_path):
+    config = {**CONFIG, "optimizer": "muon"}
+    whole = tiny.run(tmp_path / "whole", "policy.pretrain", {"text": text}, config)
+    pretrain.pretrain(whole)
+    losses = [loss for _, loss in metrics(whole, "pretrain/loss")]
+    assert losses[-1] < 0.8 * losses[0]
+    first = tiny.run(tmp_path / "broken", "policy.pretrain", {"text": text}, config)
+    first.stop = StopsAfter(5)
+    with pytest.raises(Interrupted):
+        pretrain.pretrain(first)
+    second = open_run(tmp_path / "broken")
+    pretrain.pretrain(second)
+    assert artifacts.digest_of(second.output_dir) == artifacts.digest_of(whole.output_dir)
+
+
+@pytest.mark.parametrize("family", ["gpt2", "qwen3"])
+def test_it_goes_on_from_any_causal_model_and_keeps_its_tokenizer(text, tmp_path, family):
+    base = tiny.policy(tmp_path / "base", family)
+    run = tiny.run(tmp_path / "run", "policy.pretrain", {"text": text, "policy": base}, CONFIG)
+    pretrain.pretrain(run)
+    bits = [value for _, value in metrics(run, "pretrain/valid_bits_per_character")]
+    assert bits[-1] < bits[0]
+    assert AutoModelForCausalLM.from_pretrained(run.output_dir).config.model_type == family
+    assert (run.output_dir / "tokenizer.json").read_text() == (base / "tokenizer.json").read_text()
+
+
+def test_a_context_that_the_given_policy_cannot_see_is_refused_by_its_setting(text, tmp_path):
+    base = tiny.policy(tmp_path / "base")
+    config = {**CONFIG, "context": 300, "max_context": 512}
+    run = tiny.run(tmp_path / "run", "policy.pretrain", {"text": text, "policy": base}, config)
+    with pytest.raises(ConfigError) as caught:
+        pretrain.pretrain(run)
+    assert list(caught.value.fields) == ["context"]
+
+
+def test_bits_per_character_of_a_model_that_knows_nothing_is_the_entropy_of_its_vocabulary(text, tmp_path):
+    run = tiny.run(tmp_path, "policy.pretrain", {"text": text}, {**CONFIG, "tokens": 1, "learning_rate": 1e-9})
+    pretrain.pretrain(run)
+    card = json.loads((run.output_dir / "card.json").read_text())["evaluation"]
+    by_chance = torch.tensor(300.0).log2().item() * card["valid_tokens"] / card["valid_characters"]
+    assert card["valid_bits_per_character"] == pytest.approx(by_chance, rel=0.02)
+
+
+@pytest.mark.parametrize("split", ["train", "valid"])
+def test_text_without_a_part_to_learn_from_or_to_measure_on_is_refused(tmp_path, split):
+    write_lines([TextLine(text=TALE, split=split)], tmp_path / "text", kind="text")
+    run = tiny.run(tmp_path / "run", "policy.pretrain", {"text": tmp_path / "text"}, CONFIG)
+    with pytest.raises(pretrain.NoText, match="no line of the split"):
+        pretrain.pretrain(run)
+
+
+def start(folder, *arguments):
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    return subprocess.Popen(
+        [sys.executable, "-m", "policy", str(folder), *arguments],
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+
+
+def wait_for_savepoint(folder, process):
+    deadline = time.monotonic() + 90
+    while not any(artifacts.is_whole(path) for path in folder.glob("attempt-1/savepoints/step-*")):
+        assert process.poll() is None, (folder / "attempt-1" / "events.jsonl").read_text()[-500:]
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+@pytest.mark.law("J2")
+@pytest.mark.parametrize("sign", [signal.SIGKILL, signal.SIGTERM])
+def test_a_program_that_is_killed_or_asked_to_stop_goes_on_to_the_same_bytes(text, tmp_path, sign):
+    config = {**CONFIG, "tokens": 16 * 8 * 60}
+    alone = tiny.run(tmp_path / "alone", "policy.pretrain", {"text": text}, config)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        pretrain.pretrain(alone)
+    finally:
+        torch.set_num_threads(threads)
+    folder = tiny.run(tmp_path / "broken", "policy.pretrain", {"text": text}, config).folder
+    process = start(folder, "--attempt", "1")
+    wait_for_savepoint(folder, process)
+    asked_at = time.monotonic()
+    process.send_signal(sign)
+    status = process.wait(timeout=60)
+    if sign == signal.SIGTERM:
+        assert status == 75
+        assert time.monotonic() - asked_at < 10
+    else:
+        assert status == -signal.SIGKILL
+    assert not (folder / "attempt-1" / "output").exists()
+    assert start(folder, "--attempt", "2").wait(timeout=120) == 0
+    assert artifacts.digest_of(folder / "attempt-2" / "output") == artifacts.digest_of(alone.output_dir)

@@ -1,0 +1,118 @@
+"""The ground floor's cast: a project, its people, and kinds of job that need no model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import pytest
+
+from training import doorbell, jobs, kinds, launcher, measures
+from training.models import Membership, Project, User
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TinyConfig:
+    """How the tiny trainer behaves."""
+
+    steps: int = 4
+    """How many numbers to add."""
+    seconds_a_step: float = 0.0
+    """How long an addition takes."""
+    misbehaviour: Literal["none", "refuses", "crashes", "dies", "deaf", "forks"] = "none"
+    """What goes wrong."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WordsConfig:
+    """What the inside kind writes down."""
+
+    what: str = "prompts"
+    """The kind of dataset."""
+
+
+def write_words(job, folder):
+    if job.config["what"] == "nothing":
+        raise ValueError("There is nothing to write down.")
+    (folder / "data.jsonl").write_text('{"id": "1"}\n{"id": "2"}\n')
+    (folder / "card.json").write_text('{"kind": "prompts", "count": 2}')
+
+
+TINY = kinds.JobKind(
+    name="tiny.train",
+    title="Add numbers",
+    config=TinyConfig,
+    inputs=(kinds.Input("prompts", "prompts", required=False), kinds.Input("policy", "policy", required=False)),
+    program="tests.training.tiny_trainer",
+    output="policy",
+)
+REFINE = kinds.JobKind(
+    name="tiny.refine",
+    title="Add more numbers",
+    config=TinyConfig,
+    inputs=(
+        kinds.Input("policy", "policy", default="champion"),
+        kinds.Input("prompts", "prompts", required=False, default="latest"),
+    ),
+    program="tests.training.tiny_trainer",
+    output="policy",
+)
+SNAPSHOT = kinds.JobKind(
+    name="tiny.snapshot", title="Write words down", config=WordsConfig, inside=write_words, output="prompts"
+)
+
+
+@pytest.fixture(autouse=True)
+def tiny_kinds(monkeypatch):
+    monkeypatch.setattr(kinds, "_kinds", {each.name: each for each in (TINY, REFINE, SNAPSHOT)})
+    monkeypatch.setattr(jobs, "SNAPSHOT_KIND", "tiny.snapshot")
+    monkeypatch.setattr(measures, "_measures", {})
+
+
+@pytest.fixture(autouse=True)
+def nobody_told_to_stop():
+    launcher.stopping.clear()
+    yield
+    launcher.stopping.clear()
+
+
+@pytest.fixture
+def rung(monkeypatch):
+    """The jobs that were rung for, in order."""
+    heard = []
+    monkeypatch.setattr(doorbell, "ring", lambda job_id, _kind: heard.append(job_id))
+    return heard
+
+
+def a_project(slug="stories"):
+    return Project.objects.create(slug=slug, name="Bedtime stories")
+
+
+@pytest.fixture
+def project(db):
+    return a_project()
+
+
+@pytest.fixture
+def shared_project(transactional_db):
+    """A project that other threads and processes can see."""
+    return a_project()
+
+
+@pytest.fixture
+def rhea(project):
+    """A researcher of the project."""
+    return person(project, "rhea", Membership.Role.RESEARCHER)
+
+
+@pytest.fixture
+def adam(project):
+    """An admin of the project."""
+    return person(project, "adam", Membership.Role.ADMIN)
+
+
+def person(project, username, role=None):
+    user = User.objects.create_user(username, password="a long password", name=username.title())
+    if role:
+        Membership.objects.create(project=project, user=user, role=role)
+    return user

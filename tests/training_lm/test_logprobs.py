@@ -1,0 +1,76 @@
+"""Log-probabilities and the cross entropy that never holds all logits."""
+
+from __future__ import annotations
+
+import pytest
+import tiny
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch.nn import functional
+
+from training.lm.logprobs import entropy, linear_cross_entropy, token_logprobs, trunk_and_head
+
+
+@given(st.integers(0, 10**6), st.floats(0.2, 5))
+def test_probabilities_of_all_tokens_sum_to_one_at_any_temperature(seed, temperature):
+    logits = torch.randn(3, 7, generator=torch.Generator().manual_seed(seed)).expand(7, 3, 7)
+    targets = torch.arange(7).unsqueeze(1).expand(7, 3)
+    total = token_logprobs(logits, targets, temperature).exp().sum(0)
+    torch.testing.assert_close(total, torch.ones(3))
+
+
+@given(st.integers(0, 10**6), st.floats(-50, 50))
+def test_a_constant_added_to_all_logits_changes_nothing(seed, constant):
+    logits = torch.randn(4, 7, generator=torch.Generator().manual_seed(seed))
+    targets = torch.tensor([0, 3, 6, 2])
+    torch.testing.assert_close(
+        token_logprobs(logits + constant, targets), token_logprobs(logits, targets), atol=1e-4, rtol=0
+    )
+
+
+def test_entropy_lies_between_certainty_and_chance():
+    assert float(entropy(torch.zeros(8))) == pytest.approx(torch.tensor(8.0).log().item())
+    assert float(entropy(torch.tensor([100.0, 0, 0]))) == pytest.approx(0, abs=1e-6)
+
+
+@pytest.mark.parametrize("bias", [False, True])
+@pytest.mark.parametrize("chunk", [1, 3, 5, 100])
+def test_the_chunked_loss_and_its_gradients_are_those_of_the_plain_one(bias, chunk):
+    torch.manual_seed(0)
+    head = torch.nn.Linear(6, 11, bias=bias)
+    hidden = torch.randn(5, 6, requires_grad=True)
+    targets, weights = torch.tensor([0, 10, 3, 3, 7]), torch.tensor([1.0, 0.0, 2.0, 0.5, 1.0])
+    wanted = (functional.cross_entropy(head(hidden), targets, reduction="none") * weights).sum() * 3
+    expected = torch.autograd.grad(wanted, [hidden, *head.parameters()])
+    got = linear_cross_entropy(hidden, head, targets, weights, chunk=chunk) * 3
+    torch.testing.assert_close(got, wanted)
+    for one, other in zip(torch.autograd.grad(got, [hidden, *head.parameters()]), expected, strict=True):
+        torch.testing.assert_close(one, other)
+
+
+def test_no_more_logits_exist_at_once_than_the_chunk_allows(monkeypatch):
+    sizes = []
+    original = torch.Tensor.logsumexp
+    monkeypatch.setattr(
+        torch.Tensor,
+        "logsumexp",
+        lambda x, *args, **kwargs: (sizes.append(x.shape[0]), original(x, *args, **kwargs))[1],
+    )
+    linear_cross_entropy(torch.randn(50, 4), torch.nn.Linear(4, 9), torch.zeros(50, dtype=torch.int64), chunk=8)
+    assert max(sizes) == 8
+
+
+@pytest.mark.parametrize("family", ["llama", "qwen3", "gpt2"])
+def test_trunk_and_head_together_are_the_model(family):
+    model = tiny.causal_lm(family).eval()
+    trunk, head = trunk_and_head(model)
+    ids = torch.arange(12).view(1, 12)
+    torch.testing.assert_close(head(trunk(input_ids=ids).last_hidden_state), model(input_ids=ids).logits)
+
+
+def test_a_model_that_bends_its_logits_is_refused():
+    model = tiny.causal_lm()
+    model.config.final_logit_softcapping = 30.0
+    with pytest.raises(ValueError, match="final_logit_softcapping"):
+        trunk_and_head(model)

@@ -1,0 +1,102 @@
+"""Which kinds of job there are: rooms register them by name, and the ground floor asks for them by name."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from training import config as configs
+from training.refusals import Refusal
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+    from training.models import Job
+
+CHECKPOINT_KINDS = ("policy", "reward")
+DATASET_KINDS = ("prompts", "demonstrations", "rankings", "text", "samples")
+
+
+class UnknownKind(Refusal):
+    """Nobody registered this kind."""
+
+    code, status = "unknown_kind", 422
+    message = "There is no such kind of job."
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """One thing that a job reads."""
+
+    name: str
+    kind: str
+    """`policy` or `reward` for a checkpoint, else the kind of dataset."""
+    required: bool = True
+    default: str | None = None
+    """The reference that is used when none is given: `champion`, `latest` or `snapshot`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobKind:
+    """What the ground floor needs to know of a kind of job; `name` is its Celery task's name too."""
+
+    name: str
+    title: str
+    config: type[Any]
+    """The frozen dataclass that its configuration is made of."""
+    output: str
+    """`policy` or `reward` for a checkpoint, else the kind of dataset."""
+    output_from: str = ""
+    """The setting that names the kind of dataset instead, where that is the user's choice."""
+    description: str = ""
+    inputs: tuple[Input, ...] = field(default=())
+    program: str = ""
+    """The trainer, as in `python -m <program> RUN_DIR --attempt N`."""
+    inside: Callable[[Job, Path], None] | None = None
+    """Instead of a program: work that the worker does itself, leaving its files in the folder."""
+    deliver: Callable[[Job, Path], None] | None = None
+    """What else happens to a finished output, in the transaction that finishes the job. Must be repeatable."""
+    queue: str = "default"
+
+    def __post_init__(self) -> None:
+        """Refuse a kind that could never run."""
+        if bool(self.program) == bool(self.inside):
+            raise ValueError(f"{self.name} must be either a program or inside work")
+        unknown = {self.output, *(each.kind for each in self.inputs)} - {*CHECKPOINT_KINDS, *DATASET_KINDS}
+        if unknown:
+            raise ValueError(f"{self.name} speaks of {', '.join(sorted(unknown))}, which nobody can publish")
+
+    def schema(self) -> dict[str, Any]:
+        """The JSON schema of its configuration."""
+        return configs.schema(self.config)
+
+    def output_of(self, config: Mapping[str, Any]) -> str:
+        """What a job with this configuration makes."""
+        return str(config[self.output_from]) if self.output_from else self.output
+
+    def input(self, name: str) -> Input | None:
+        """The input of that name."""
+        return next((each for each in self.inputs if each.name == name), None)
+
+
+_kinds: dict[str, JobKind] = {}
+
+
+def register(kind: JobKind) -> None:
+    """Offer a kind of job; called by rooms in `AppConfig.ready`."""
+    if _kinds.get(kind.name, kind) != kind:
+        raise ValueError(f"{kind.name} is registered twice")
+    _kinds[kind.name] = kind
+
+
+def kind_named(name: str) -> JobKind:
+    """The kind of that name, or a refusal."""
+    if name not in _kinds:
+        raise UnknownKind(f"There is no kind of job called {name!r}.", kind="unknown")
+    return _kinds[name]
+
+
+def all_kinds() -> list[JobKind]:
+    """Every kind, by name."""
+    return [_kinds[name] for name in sorted(_kinds)]

@@ -1,0 +1,1 @@
+"""Language models in plain PyTorch: no Django, no platform, only tensors and files."""

@@ -1,0 +1,100 @@
+"""A trainer's private state on disk: everything that decides the next step, so that a resume changes no byte."""
+
+from __future__ import annotations
+
+import json
+import random
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+_TENSORS, _CURSOR = "state.pt", "cursor.json"
+
+
+def save(folder: Path, parts: Mapping[str, Any], cursor: Mapping[str, Any]) -> None:
+    """Write the `state_dict()` of every part (models, optimisers, schedules), the random streams and a plain cursor."""
+    state = {name: part.state_dict() for name, part in parts.items()}
+    torch.save({"parts": state, "random": random_state()}, folder / _TENSORS)
+    (folder / _CURSOR).write_text(json.dumps(cursor, sort_keys=True))
+
+
+def restore(folder: Path, parts: Mapping[str, Any]) -> dict[str, Any]:
+    """Put every part and the random streams back as they were saved; return the cursor.
+
+    Refuses a savepoint that lacks a part or holds another one: a fresh optimiser is never taken silently.
+    """
+    state = torch.load(folder / _TENSORS, map_location="cpu", weights_only=True)
+    if state["parts"].keys() != parts.keys():
+        raise ValueError(f"the savepoint {folder} holds {sorted(state['parts'])} but the trainer wants {sorted(parts)}")
+    for name, part in parts.items():
+        part.load_state_dict(state["parts"][name])
+    set_random_state(state["random"])
+    return cursor(folder)
+
+
+def cursor(folder: Path) -> dict[str, Any]:
+    """Read only the cursor of a savepoint."""
+    content: dict[str, Any] = json.loads((folder / _CURSOR).read_text())
+    return content
+
+
+def seed_everything(seed: int) -> None:
+    """Start the random streams of python, numpy and torch."""
+    random.seed(seed)
+    np.random.seed(seed % 2**32)  # noqa: NPY002 - libraries draw from the global stream
+    torch.manual_seed(seed)
+
+
+def random_state() -> dict[str, Any]:
+    """Give the state of the random streams of python, numpy and torch, as plain data and tensors."""
+    version, internal, gauss = random.getstate()
+    stream = np.random.get_state(legacy=False)  # noqa: NPY002
+    state: dict[str, Any] = {
+        "python": [version, list(internal), gauss],
+        "numpy": _plain(stream),
+        "torch": torch.get_rng_state(),
+    }
+    if torch.cuda.is_available():
+        state["cuda"] = torch.cuda.get_rng_state_all()
+    return state
+
+
+def set_random_state(state: Mapping[str, Any]) -> None:
+    """Put the random streams back to a state from `random_state`."""
+    version, internal, gauss = state["python"]
+    random.setstate((version, tuple(internal), gauss))
+    stream = {**state["numpy"], "state": dict(state["numpy"]["state"])}
+    stream["state"]["key"] = stream["state"]["key"].numpy().astype(np.uint32)
+    np.random.set_state(stream)  # noqa: NPY002
+    torch.set_rng_state(state["torch"])
+    if "cuda" in state and torch.cuda.is_available():
+        torch.cuda.set_rng_state_all(state["cuda"])
+
+
+def _plain(value: Any) -> Any:
+    """Turn the nested state of a numpy stream into what torch.save reads back without unpickling code."""
+    if isinstance(value, dict):
+        return {name: _plain(inner) for name, inner in value.items()}
+    if isinstance(value, np.ndarray):
+        return torch.from_numpy(value.astype(np.int64))
+    return value
+
+
+class Keeper:
+    """A part for any plain data that must survive a resume: a dictionary with a state."""
+
+    def __init__(self, **values: Any) -> None:
+        self.values: dict[str, Any] = values
+
+    def state_dict(self) -> dict[str, Any]:
+        """Give the values."""
+        return dict(self.values)
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take the values back."""
+        self.values = dict(state)
