@@ -57,7 +57,7 @@ class Plan:
             "epochs": 1,
             "learning_rate": 1e-4,
             "value_learning_rate": 1e-3,
-            "gae_lambda": 1.0,  # a critic that is still poor would otherwise teach to end early
+            "critic_warmup_steps": 3,
             "warmup_steps": 1,
             "evaluations": 1,
         }
@@ -212,19 +212,15 @@ def circle(
         )
         console.ask("POST", f"checkpoints/{improved['output']['checkpoint']}/promote")
         after = look(console, prompts, plan)
-        card = console.ask("GET", f"checkpoints/{reward['checkpoint']}")["card"]
-        kl = console.ask("GET", f"checkpoints/{improved['output']['checkpoint']}")["card"]["evaluation"]["after"][
-            "ppo/kl"
-        ]
         yield (
             row(
                 number,
                 after,
                 before=before,
                 labels=labels,
-                rm_accuracy=card["evaluation"]["valid"]["accuracy"]["value"],
+                rm_accuracy=evaluation(console, reward["checkpoint"])["valid"]["accuracy"]["value"],
                 ceiling=ceiling(console.lines(snapshot["dataset"])),
-                kl=kl,
+                kl=evaluation(console, improved["output"]["checkpoint"])["after"]["ppo/kl"],
             ),
             after,
         )

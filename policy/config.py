@@ -133,7 +133,9 @@ class PPOConfig:
     """Teach the policy with PPO against a reward model, held close to where it starts by a KL penalty."""
 
     steps: Count = 32
-    """Rollouts, each learnt from before the next."""
+    """Rollouts that the policy learns from, each before the next."""
+    critic_warmup_steps: Annotated[int, Bounds(minimum=0)] = 2
+    """Rollouts before them that only the value model learns from, without clipping and from rewards alone."""
     rollout_prompts: Count = 16
     """Prompts of one rollout."""
     responses_per_prompt: Count = 4
@@ -149,7 +151,7 @@ class PPOConfig:
     value_learning_rate: Rate = 1e-4
     """Learning rate of the value model's Adam, after the warm-up."""
     warmup_steps: Annotated[int, Bounds(minimum=0)] = 4
-    """Rollouts over which both rates rise from a tenth."""
+    """Rollouts over which each rate rises from a tenth."""
     adam_eps: Annotated[float, Bounds(above=0)] = 1e-5
     """Adam's epsilon."""
     tf_adam: bool = False
@@ -196,6 +198,11 @@ class PPOConfig:
     """How many prompts a look samples a response to."""
     savepoint_every_seconds: Annotated[float, Bounds(minimum=0)] = 60.0
     """Time between savepoints."""
+
+    @property
+    def rollouts(self) -> int:
+        """Rollouts of the whole run: those of the critic's warm-up, then those of the policy."""
+        return self.critic_warmup_steps + self.steps
 
     def __post_init__(self) -> None:
         check(self)

@@ -107,8 +107,13 @@ class Learner:
         }
         return parts | ({"average": self.average} if self.average else {})
 
-    def update(self, experience: Experience, tree_numbers: Sequence[int]) -> dict[str, float]:
+    def update(
+        self, experience: Experience, tree_numbers: Sequence[int], *, critic_only: bool = False
+    ) -> dict[str, float]:
         """Take one optimiser step on these trees; return sums over their tokens, `tokens` among them.
+
+        In the critic's warm-up (`critic_only`) the policy stays as it is and values are not clipped: a critic that
+        starts from a reward model was only ever asked at the last token, and is far off in the middle of a response.
 
         Raises Stopped between micro-batches when asked; then no weight has changed.
         """
@@ -120,22 +125,25 @@ class Learner:
                 self._drop_gradients()
                 raise Stopped
             batch = TreeBatch([experience.trees[i] for i in group], device=self.policy.device)
-            policy_loss, value_loss, parts = self.losses(batch, experience, rows_of(group, K))
-            (policy_loss / tokens).backward()  # type: ignore[no-untyped-call]
+            rows = rows_of(group, K)
+            policy_loss, value_loss, parts = self.losses(batch, experience, rows, clip_values=not critic_only)
+            if not critic_only:
+                (policy_loss / tokens).backward()  # type: ignore[no-untyped-call]
             (value_loss / tokens).backward()  # type: ignore[no-untyped-call]
             add(sums, parts)
-        for name, model, optimizer in zip(
-            ("grad_norm", "value_grad_norm"), (self.policy, self.critic), self.optimizers, strict=True
-        ):
+        learning = list(zip(("grad_norm", "value_grad_norm"), (self.policy, self.critic), self.optimizers, strict=True))
+        for name, model, optimizer in learning[critic_only:]:
             norm = torch.nn.utils.clip_grad_norm_(model.parameters(), self.config.max_grad_norm)
             sums[name] = float(norm) * tokens
             optimizer.step()
         self._drop_gradients()
-        if self.average:
+        if self.average and not critic_only:
             self.average.update()
         return sums
 
-    def losses(self, batch: TreeBatch, experience: Experience, rows: Tensor) -> tuple[Tensor, Tensor, dict[str, float]]:
+    def losses(
+        self, batch: TreeBatch, experience: Experience, rows: Tensor, *, clip_values: bool = True
+    ) -> tuple[Tensor, Tensor, dict[str, float]]:
         """Sums over the real tokens of both losses of a batch, and of what is reported; `rows` are its responses'."""
         config, mask = self.config, batch.response_mask
         width = mask.shape[1]
@@ -146,11 +154,12 @@ class Learner:
         logprobs, entropy = response_logprobs(self.policy, batch, config.temperature)
         values, _ = self.critic(batch)
         policy_loss = masked_sum(policy_losses(logprobs, old_logprobs, advantages, config.clip_range), mask)
-        value_loss = masked_sum(value_losses(values, old_values, returns, config.value_clip_range), mask)
+        value_clip = config.value_clip_range if clip_values else float("inf")
+        value_loss = masked_sum(value_losses(values, old_values, returns, value_clip), mask)
         with torch.no_grad():
             log_ratio = logprobs - old_logprobs
             outside = (log_ratio.exp() - 1).abs() > config.clip_range
-            value_outside = (values - old_values).abs() > config.value_clip_range
+            value_outside = (values - old_values).abs() > value_clip
             sums = {
                 "policy_loss": policy_loss,
                 "value_loss": value_loss,
@@ -161,10 +170,10 @@ class Learner:
             }
         return policy_loss, value_loss, {name: float(value.detach()) for name, value in sums.items()}
 
-    def end_step(self) -> float:
+    def end_step(self, *, critic_only: bool = False) -> float:
         """Move the schedules on after a rollout's learning; return the policy's learning rate that was used."""
-        rate = float(self.schedules[0].get_last_lr()[0])
-        for schedule in self.schedules:
+        rate = 0.0 if critic_only else float(self.schedules[0].get_last_lr()[0])
+        for schedule in self.schedules[critic_only:]:
             schedule.step()
         return rate
 

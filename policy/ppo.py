@@ -82,7 +82,7 @@ def ppo(run: Run, reward: RewardFunction, *, critic_from: Path | None) -> None: 
         cursor = savepoints.restore(saved, parts)
     step, looked_at = int(cursor["step"]), int(cursor["looked_at"])
     first, last = dict(cursor["first"]), dict(cursor["last"])  # figures of the first look, and the newest of all
-    looks = {round(config.steps * (index + 1) / config.evaluations) for index in range(config.evaluations)} | {0}
+    looks = {round(config.rollouts * (index + 1) / config.evaluations) for index in range(config.evaluations)} | {0}
     updates_a_step = config.rollout_prompts // config.minibatch_prompts * config.epochs
 
     def save() -> None:
@@ -93,8 +93,8 @@ def ppo(run: Run, reward: RewardFunction, *, critic_from: Path | None) -> None: 
 
     run.reporter.note(
         f"{backbone.parameter_count(policy):,} parameters; {len(train_prompts):,} prompts to learn on; "
-        f"{config.steps} steps of {config.rollout_prompts} x {config.responses_per_prompt} responses, "
-        f"starting at step {step}."
+        f"{config.rollouts} steps of {config.rollout_prompts} x {config.responses_per_prompt} responses, of which "
+        f"only the critic learns in the first {config.critic_warmup_steps}; starting at step {step}."
     )
     saved_at = time.monotonic()
     try:
@@ -103,8 +103,9 @@ def ppo(run: Run, reward: RewardFunction, *, critic_from: Path | None) -> None: 
                 last |= _look(run, policy, encoder, valid_prompts, reward, config, step=step, stop=stop)
                 first = first or dict(last)
                 looked_at = step
-            if step == config.steps or _too_far(config, last):
+            if step == config.rollouts or _too_far(config, last):
                 break
+            warming = step < config.critic_warmup_steps
             if not control.values["experience"]:
                 rollout = roll_out(  # 1. act
                     policy,
@@ -121,7 +122,7 @@ def ppo(run: Run, reward: RewardFunction, *, critic_from: Path | None) -> None: 
                 raw = reward(rollout.prompts, rollout.answers)  # 2. judge
                 if step == 0:
                     self_check(policy, rollout, raw, config, critic_is_reward=critic_from is not None)
-                credited = credit(rollout, raw, config, control.values["kl_coef"])  # 3. credit
+                credited = credit(rollout, raw, config, control.values["kl_coef"], warming=warming)  # 3. credit
                 control.values["experience"] = credited.plain()
             experience = Experience.of(control.values["experience"])
             order = minibatches(
@@ -130,7 +131,7 @@ def ppo(run: Run, reward: RewardFunction, *, critic_from: Path | None) -> None: 
             for number, trees in enumerate(order):  # 4. learn
                 if number < control.values["updates"]:
                     continue
-                sums = learner.update(experience, trees)
+                sums = learner.update(experience, trees, critic_only=warming)
                 add(control.values["sums"], sums)
                 control.values["updates"] += 1
                 if config.max_update_kl and sums["approx_kl"] / sums["tokens"] > config.max_update_kl:
@@ -138,12 +139,12 @@ def ppo(run: Run, reward: RewardFunction, *, critic_from: Path | None) -> None: 
                 if time.monotonic() - saved_at >= config.savepoint_every_seconds:
                     save()
                     saved_at = time.monotonic()
-            figures = _figures(experience, control, learner.end_step())
+            figures = _figures(experience, control, learner.end_step(critic_only=warming))
             run.reporter.metrics(step + 1, figures)
             last |= figures
             _steer(run, control, experience, config)
             step += 1
-            run.reporter.progress(step, config.steps, "steps")
+            run.reporter.progress(step, config.rollouts, "steps")
             if stop():
                 raise Stopped  # noqa: TRY301 - one way out for all who stop
     except Stopped:
@@ -165,14 +166,20 @@ def load(path: Path, device: torch.device | str) -> tuple[Any, Encoder]:
     return policy, encoder
 
 
-def credit(rollout: Rollout, raw: Tensor, config: PPOConfig, kl_coef: float) -> Experience:
-    """Give every token its advantage. raw (N,): what the reward function said, before the rule for missing ends."""
+def credit(
+    rollout: Rollout, raw: Tensor, config: PPOConfig, kl_coef: float, *, warming: bool = False
+) -> Experience:
+    """Give every token its advantage. raw (N,): what the reward function said, before the rule for missing ends.
+
+    While the critic is warming up it is taught what really came (λ = 1), nothing of what it said itself.
+    """
     mask = rollout.response_mask
     scores = judged(raw, rollout.finished, config)
     rewards = token_rewards(scores, rollout.logprobs, rollout.ref_logprobs, mask, kl_coef)
     if config.whiten_rewards:
         rewards = whiten(rewards, mask, shift_mean=False)
-    advantages = gae(rewards, rollout.values, mask, gamma=config.gamma, gae_lambda=config.gae_lambda)
+    gae_lambda = 1.0 if warming else config.gae_lambda
+    advantages = gae(rewards, rollout.values, mask, gamma=config.gamma, gae_lambda=gae_lambda)
     returns = advantages + rollout.values
     kl = kl_k1(rollout.logprobs, rollout.ref_logprobs).masked_fill(~mask, 0).sum(-1)
     k3 = kl_k3(rollout.logprobs, rollout.ref_logprobs).masked_fill(~mask, 0).sum(-1)

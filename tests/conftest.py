@@ -56,7 +56,10 @@ def missing_database():
     return ""
 
 
+@pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items):
+    # Once Playwright has started, its event loop runs in this thread: what drives a browser comes last.
+    items.sort(key=lambda item: item.get_closest_marker("browser") is not None)
     reason = missing_database()
     if reason and environment.flag("CI", default=False):
         raise pytest.UsageError(reason)

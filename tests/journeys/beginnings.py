@@ -18,6 +18,7 @@ THINGS = ("kite", "boat", "moon", "key", "owl", "drum", "hat", "well")
 REWARD_MODEL = {"epochs": 2, "batch_prompts": 2, "evaluations": 1}
 PPO = {
     "steps": 12,
+    "critic_warmup_steps": 0,
     "rollout_prompts": 4,
     "responses_per_prompt": 2,
     "minibatch_prompts": 2,

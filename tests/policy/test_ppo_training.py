@@ -31,6 +31,7 @@ from training.program import Interrupted, open_run
 ROOT = Path(__file__).parents[2]
 FAST = {
     "steps": 3,
+    "critic_warmup_steps": 0,
     "rollout_prompts": 4,
     "responses_per_prompt": 3,
     "minibatch_prompts": 2,
@@ -157,6 +158,37 @@ def test_with_lambda_1_the_critic_is_taught_the_reward_to_go(inputs):
 
 
 @pytest.mark.law("P8")
+def test_in_its_warm_up_only_the_critic_learns_and_further_than_the_clip_allows(inputs):
+    cast = Cast(inputs)
+    returns = cast.experience.returns + 5.0  # far from what the critic says, as in the middle of a response
+    far = replace(cast.experience, returns=returns.masked_fill(~cast.rollout.response_mask, 0))
+    policy = [p.clone() for p in cast.policy.parameters()]
+    learner = cast.learner(value_clip_range=1e-3, value_learning_rate=1e-2)
+    losses = [learner.update(far, [0, 1, 2, 3], critic_only=True)["value_loss"] for _ in range(12)]
+    assert all(torch.equal(old, new) for old, new in zip(policy, cast.policy.parameters(), strict=True))
+    assert losses[-1] < losses[0] / 2
+    assert learner.end_step(critic_only=True) == 0
+    learner.update(far, [0, 1])
+    assert learner.end_step() > 0
+
+
+def test_a_run_warms_its_critic_up_before_the_policy_moves(inputs, tmp_path):
+    run = tiny.run(tmp_path / "run", "policy.ppo", inputs, FAST | {"critic_warmup_steps": 2, "epochs": 2})
+    teach(run, inputs)
+    steps = [event["values"] for event in tiny.events(run, "metrics") if "ppo/approx_kl" in event["values"]]
+    assert [row["ppo/learning_rate"] > 0 for row in steps] == [False, False, True, True, True]
+    assert [row["ppo/approx_kl"] > 1e-9 for row in steps] == [False, False, True, True, True]
+    assert all(row["ppo/value_loss"] > 0 for row in steps)
+
+
+def test_while_the_critic_warms_up_it_is_taught_what_really_came(inputs):
+    cast = Cast(inputs, gae_lambda=0.5)
+    warm = credit(cast.rollout, cast.raw, cast.config, cast.config.kl_coef, warming=True)
+    mask = cast.rollout.response_mask
+    assert torch.allclose(warm.returns[mask], cast.raw[:, None].expand(mask.shape)[mask], atol=1e-4)
+    assert not torch.allclose(cast.experience.returns[mask], warm.returns[mask], atol=1e-2)
+
+
 def test_the_critic_starts_by_saying_the_reward_at_the_last_token(cast):
     """Law P8: V at the last token equals the reward model's normalised score at step 0."""
     assert torch.allclose(cast.rollout.end_values, cast.raw, atol=1e-4)
