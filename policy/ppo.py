@@ -166,9 +166,7 @@ def load(path: Path, device: torch.device | str) -> tuple[Any, Encoder]:
     return policy, encoder
 
 
-def credit(
-    rollout: Rollout, raw: Tensor, config: PPOConfig, kl_coef: float, *, warming: bool = False
-) -> Experience:
+def credit(rollout: Rollout, raw: Tensor, config: PPOConfig, kl_coef: float, *, warming: bool = False) -> Experience:
     """Give every token its advantage. raw (N,): what the reward function said, before the rule for missing ends.
 
     While the critic is warming up it is taught what really came (λ = 1), nothing of what it said itself.
