@@ -49,6 +49,7 @@ def test_every_story_is_a_few_plain_sentences():
 def test_the_settings_are_settings():
     parse(PretrainConfig, build.PRETRAIN)
     parse(SFTConfig, build.SFT)
+    parse(SFTConfig, build.PLAIN_SFT)
 
 
 def test_the_simplest_books_are_read_most_often():
@@ -81,8 +82,11 @@ def small(monkeypatch):
     steps = {"tokens": 2048, "context": 32, "batch_windows": 8, "micro_batch_windows": 8, "evaluations": 1}
     monkeypatch.setattr(build, "PRETRAIN", {**shape, **steps})
     monkeypatch.setattr(build, "SFT", {"epochs": 1, "batch_conversations": 16})
+    monkeypatch.setattr(build, "PLAIN_SFT", {"epochs": 1, "batch_conversations": 8})
     monkeypatch.setattr(build, "SAMPLING", build.Sampling(max_new_tokens=8))
     few = [story for story in STORIES if story.split == "valid"][:24] + STORIES[:16]
+    few += [story for story in STORIES if build.is_plain(story)][:40]
+    few = list({story.id: story for story in few}.values())
     monkeypatch.setattr(build, "demonstrations", lambda: iter(few))
     monkeypatch.setattr(build.shutil, "which", lambda _: None)
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
@@ -97,7 +101,7 @@ def test_one_command_builds_the_model_and_a_second_one_does_no_step_again(books,
     digest = artifacts.verify(out)
     assert build.main(arguments) == program.FINISHED
     assert artifacts.verify(out) == digest
-    assert len(list(work.glob("policy.*/attempt-*"))) == 2
+    assert len(list(work.glob("policy.*/attempt-*"))) == 3
     card = json.loads((out / "card.json").read_text())
     assert card["pretraining"]["evaluation"]["valid_bits_per_character"] > 0
     assert len(card["samples"]["rows"]) == build.SAMPLES_SHOWN
