@@ -301,7 +301,7 @@ def test_ada_ranks_turn_by_turn_and_goes_on_from_the_best(published, sign_in):
         page.keyboard.press(rating)
         expect(group.get_by_role("radio", name=rating)).to_be_checked()
     board.get_by_role("button", name="Submit and go on").click()
-    expect(page.get_by_text("A ranking is asked for")).to_be_visible()
+    expect(page.get_by_text("You ranked the replies")).to_be_visible()
     expect(replies(page)).to_have_count(1)
     expect(page.get_by_text("2/4")).to_be_visible()
     placed = Judgement.objects.get().placements.order_by("rank")

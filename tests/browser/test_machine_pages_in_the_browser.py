@@ -73,7 +73,7 @@ def test_a_failed_job_says_how_to_mend_it_and_is_retried(world, lea):
     job = world.failed()
     lea.goto(f"/p/bedtime/jobs/{job.pk}")
     expect(lea.get_by_text("Halve the batch.").first).to_be_visible()
-    lea.get_by_role("button", name="Retry from the last savepoint").click()
+    lea.get_by_role("button", name="Retry", exact=True).click()
     expect(lea.get_by_text("queued", exact=True)).to_be_visible()
 
 

@@ -97,6 +97,14 @@ def test_a_token_is_told_once_and_speaks_for_its_owner_until_it_is_ended(client,
 # --- Jobs --------------------------------------------------------------------------------------
 
 
+def test_what_nobody_started_and_nobody_promoted_names_nobody(client, project):
+    job = jobs.start(project=project, kind="tiny.train")
+    assert client.get(f"/api/v1/jobs/{job.pk}").json()["created_by"] is None
+    policy = checkpoints.publish(project=project, kind="policy", digest="sha256:a", card={}, name="found")
+    checkpoints.promote(policy)
+    assert client.get(f"/api/v1/checkpoints/{policy.pk}").json()["reigns"][0]["by"] is None
+
+
 def test_a_job_is_started_seen_and_cancelled(client, project):
     answer = client.post(
         "/api/v1/jobs", {"project": "stories", "kind": "tiny.train", "config": {"steps": 7}, "seed": 3}

@@ -80,7 +80,7 @@ class JobSerializer(serializers.ModelSerializer[Job]):
     project = serializers.CharField(source="project.slug")
     progress = serializers.SerializerMethodField()
     error = serializers.SerializerMethodField()
-    created_by = serializers.CharField(source="created_by.__str__", default=None, allow_null=True)
+    created_by = serializers.CharField(default=None, allow_null=True)
 
     class Meta:
         model = Job

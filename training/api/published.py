@@ -116,7 +116,7 @@ class RelativeSerializer(serializers.ModelSerializer[Checkpoint]):
 class ReignSerializer(serializers.ModelSerializer[Champion]):
     """A time in which a checkpoint was the champion."""
 
-    by = serializers.CharField(source="by.__str__", default=None, allow_null=True)
+    by = serializers.CharField(default=None, allow_null=True)
 
     class Meta:
         model = Champion

@@ -1,5 +1,5 @@
 import { type QueryClient, useInfiniteQuery, useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
-import { answer, client } from "./client";
+import { answer, ApiError, client } from "./client";
 import type { Job, JobDetail, JobKind, JobState, NewJob } from "./shapes";
 
 const LIVE_MS = 1_500;
@@ -43,12 +43,17 @@ export function useJobs(slug: string, filter: Filter = {}) {
   });
 }
 
+/** Asking again would change nothing: there is no such job, or it is not theirs to see. */
+function refused(error: Error | null): boolean {
+  return error instanceof ApiError && error.status >= 400 && error.status < 500;
+}
+
 /** One job, live while it is not over. */
 export function useJob(id: number) {
   return useQuery({
     queryKey: ["job", id],
     queryFn: () => answer(client.GET("/api/v1/jobs/{job_id}", { params: { path: { job_id: id } } })) as Promise<JobDetail>,
-    refetchInterval: ({ state }) => (state.data === undefined || isLive(state.data) ? LIVE_MS : false),
+    refetchInterval: ({ state }) => (refused(state.error) || (state.data !== undefined && !isLive(state.data)) ? false : LIVE_MS),
   });
 }
 

@@ -16,7 +16,7 @@ export function Shell({ onHelp }: { onHelp: () => void }) {
   const { pathname } = useLocation();
   const [bar, setBar] = useState<HTMLElement | null>(null);
   const session = useSession().data;
-  const slug = useMatch("/p/:slug/*")?.params.slug;
+  const slug = useSlugInSight();
   const membership = session?.memberships.find((each) => each.project.slug === slug);
   const places = placesFor(membership?.role ?? null);
   useShortcuts("Everywhere", [{ keys: "?", does: "Show the keys of this page", run: onHelp }]);
@@ -36,7 +36,7 @@ export function Shell({ onHelp }: { onHelp: () => void }) {
       <header className={styles["header"]}>
         <Link className={styles["mark"]} to="/">
           <Mark />
-          Laurel
+          <span>Laurel</span>
         </Link>
         <nav className={styles["tabs"]} aria-label="Pages">
           {links}
@@ -58,6 +58,15 @@ export function Shell({ onHelp }: { onHelp: () => void }) {
       </BarPlace>
     </div>
   );
+}
+
+/** The project that is open; on a page outside of projects, the one that was open last, else one's first. */
+function useSlugInSight(): string | undefined {
+  const open = useMatch("/p/:slug/*")?.params.slug;
+  const first = useSession().data?.memberships[0]?.project.slug;
+  const [last, setLast] = useState(open);
+  if (open !== undefined && open !== last) setLast(open);
+  return open ?? last ?? first;
 }
 
 function ProjectSwitch({ slug }: { slug: string | undefined }) {

@@ -56,7 +56,7 @@ export function AskPeople({ slug, model, name, messages, sampling, onAsked, onCl
         <Button disabled={busy} onClick={askToRank}>
           {ranking.isPending ? "Writing replies…" : "Ask for a ranking"}
         </Button>
-        <Quiet>{name} writes several replies, and people rank them.</Quiet>
+        <Quiet>People rank several replies by {name}.</Quiet>
       </div>
       {error !== null && <ErrorNote error={error} safe="Nothing was sent." />}
     </Dialog>

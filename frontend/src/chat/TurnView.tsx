@@ -33,7 +33,7 @@ export function TurnView({ turn, talk, name, busy, editing, isLast, onEdit, onSa
     <li className={styles["turn"]} data-role={turn.role}>
       <div className={styles["who"]}>
         <b>{name}</b>
-        {turn.asked !== undefined && !open && <Tag>{ASKED[turn.asked]}</Tag>}
+        {turn.asked !== undefined && !open && <Tag>{turn.contest?.state === "ranked" ? "You ranked the replies" : ASKED[turn.asked]}</Tag>}
       </div>
       {editing ? (
         <Edit text={turn.text} onSay={onSay} onCancel={() => { onEdit(false); }} />

@@ -70,11 +70,11 @@ export function DatasetPage() {
           </dd>
         </div>
       </dl>
-      <Card title="Have it elsewhere">
+      <Card title="Fetch it from a program">
         {mayFetch ? (
           <div className={styles["stack"]}>
             <p>
-              JSON lines, the same bytes each time. Make a token <Link to="/tokens">here</Link>, then:
+              JSON lines, the same bytes each time. Make an <Link to="/tokens">access token</Link>, keep it as <code>LAUREL_TOKEN</code>, then:
             </p>
             <CopyLine label="Download with curl" text={curl} />
           </div>
@@ -92,7 +92,11 @@ export function DatasetPage() {
   );
 }
 
-/** Counts per split, as the card gives them. */
+const SPLITS = ["train", "valid", "test"];
+
+/** Counts per split, as the card gives them, training first. */
 function counts(card: Readonly<Record<string, unknown>>): [string, number][] {
-  return Object.entries((card["splits"] ?? {}) as Record<string, unknown>).filter((entry): entry is [string, number] => typeof entry[1] === "number");
+  return Object.entries((card["splits"] ?? {}) as Record<string, unknown>)
+    .filter((entry): entry is [string, number] => typeof entry[1] === "number")
+    .toSorted(([one], [other]) => SPLITS.indexOf(one) - SPLITS.indexOf(other));
 }

@@ -15,11 +15,10 @@ export function Earlier({ submission, tell }: { submission: Submission; tell: (w
     <section className={styles["earlier"]} aria-label="What you submitted">
       <div className={styles["line"]}>
         <p>
-          <b>You submitted this</b> <Time at={submitted_at} />
+          <b>You submitted this</b> · <Time at={submitted_at} />
           {changes > 0 && (
             <>
-              {" "}
-              and changed it last <Time at={word.said_at} />
+              , last changed <Time at={word.said_at} />
             </>
           )}
         </p>

@@ -25,6 +25,6 @@ export function useBack(slug: string, kind: TaskKind, last: string | null): () =
     };
     go().catch((error: unknown) => { say(messageOf(error)); });
   }, [slug, kind, last, navigate, say]);
-  useShortcuts("Desk", [{ keys: "Backspace", shown: ["⌫"], does: "Back to what you submitted last", run: back }]);
+  useShortcuts("What you submitted", [{ keys: "Backspace", shown: ["⌫"], does: "Back to what you submitted last", run: back }]);
   return back;
 }

@@ -1,4 +1,6 @@
 import { Link } from "react-router";
+import { useDataset } from "../api/datasets";
+import { useCheckpoint } from "../api/models";
 import { useSlug } from "../api/project";
 import type { JobDetail } from "../api/shapes";
 import { Card } from "../look/Card";
@@ -18,8 +20,8 @@ export function Facts({ job }: { job: JobDetail }) {
       <dl className={styles["facts"]}>
         {job.output !== null && (
           <Fact name="Made">
-            {job.output.checkpoint !== null && <Link to={`/p/${slug}/models/${String(job.output.checkpoint)}`}>Checkpoint {job.output.checkpoint}</Link>}
-            {job.output.dataset !== null && <Link to={`/p/${slug}/datasets/${String(job.output.dataset)}`}>Dataset {job.output.dataset}</Link>}{" "}
+            {job.output.checkpoint !== null && <CheckpointLink slug={slug} id={job.output.checkpoint} />}
+            {job.output.dataset !== null && <DatasetLink slug={slug} id={job.output.dataset} />}{" "}
             <code>{digestStart(job.output.digest)}</code>
           </Fact>
         )}
@@ -31,8 +33,15 @@ export function Facts({ job }: { job: JobDetail }) {
         <Fact name="Begun">
           <time dateTime={job.created_at} title={exactly(job.created_at)}>
             {when(job.created_at)}
-          </time>{" "}
-          by {job.schedule !== null ? <Link to={`/p/${slug}/schedules/${String(job.schedule)}`}>a schedule</Link> : (job.created_by ?? "nobody")}
+          </time>
+          {job.schedule !== null ? (
+            <>
+              {" "}
+              by <Link to={`/p/${slug}/schedules/${String(job.schedule)}`}>a schedule</Link>
+            </>
+          ) : (
+            job.created_by !== null && ` by ${job.created_by}`
+          )}
         </Fact>
         {job.triggered_by !== null && (
           <Fact name="After">
@@ -56,6 +65,16 @@ export function Facts({ job }: { job: JobDetail }) {
       )}
     </Card>
   );
+}
+
+function CheckpointLink({ slug, id }: { slug: string; id: number }) {
+  const checkpoint = useCheckpoint(id).data;
+  return <Link to={`/p/${slug}/models/${String(id)}`}>{checkpoint?.name ?? `Checkpoint ${String(id)}`}</Link>;
+}
+
+function DatasetLink({ slug, id }: { slug: string; id: number }) {
+  const dataset = useDataset(id).data;
+  return <Link to={`/p/${slug}/datasets/${String(id)}`}>{dataset === undefined ? `Dataset ${String(id)}` : `${dataset.name} v${String(dataset.version)}`}</Link>;
 }
 
 function Fact({ name, children }: { name: string; children: React.ReactNode }) {

@@ -9,6 +9,7 @@ import type { JobDetail } from "../api/shapes";
 import { Button, ButtonLink } from "../look/Button";
 import { Card } from "../look/Card";
 import { Page } from "../look/Page";
+import { sentence } from "../look/sentence";
 import { ErrorNote, Note, Quiet, Skeleton } from "../look/states";
 import { useToasts } from "../look/toasts";
 import { JobProgress } from "../machine/JobProgress";
@@ -70,7 +71,7 @@ function JobView({ job, name, kind, back, stale }: ViewProps) {
           <CurveBoard curves={curves.data} />
         </Suspense>
       )}
-      {!hasCurves && job.state === "running" && <Quiet>Curves appear with the first numbers that it reports.</Quiet>}
+      {!hasCurves && job.state === "running" && saves(job) && <Quiet>Curves appear with the first numbers that it reports.</Quiet>}
       <SampleTexts events={said} />
       <div className={styles["columns"]}>
         <Facts job={job} />
@@ -80,11 +81,16 @@ function JobView({ job, name, kind, back, stale }: ViewProps) {
   );
 }
 
+/** Whether it works long enough to report numbers and keep savepoints. */
+function saves(job: JobDetail): boolean {
+  return job.kind !== "labeling.snapshot";
+}
+
 function Failure({ job }: { job: JobDetail }) {
   return (
     <Card title="What went wrong">
-      <p className={styles["error"]}>{job.error?.message}</p>
-      <Quiet>Its savepoints are kept: a retry goes on from the last one.</Quiet>
+      <p className={styles["error"]}>{sentence(job.error?.message ?? "")}</p>
+      <Quiet>{saves(job) ? "Its savepoints are kept: a retry goes on from the last one." : "A retry begins anew."}</Quiet>
     </Card>
   );
 }
@@ -130,7 +136,7 @@ function Actions({ job, name }: { job: JobDetail; name: string }) {
       )}
       {(job.state === "failed" || job.state === "cancelled") && (
         <Button look="go" disabled={retry.isPending} onClick={again}>
-          Retry from the last savepoint
+          {job.attempts.length === 0 ? "Start it after all" : saves(job) ? "Retry from the last savepoint" : "Retry"}
         </Button>
       )}
       <ButtonLink to={`/p/${slug}/jobs/new?kind=${job.kind}`}>Start another</ButtonLink>

@@ -41,22 +41,26 @@ export function JobsPage() {
   return (
     <Page title="Jobs" {...(running > 0 && { tab: `${String(running)} running · Jobs` })} actions={start || undefined}>
       <div className={styles["filters"]}>
-        <label htmlFor="job-kind">Kind</label>
-        <select id="job-kind" value={kind} onChange={(event) => { setKind(event.target.value); }}>
-          <option value="">all</option>
-          {kinds.data?.map((each) => (
-            <option key={each.kind} value={each.kind}>
-              {each.title}
-            </option>
-          ))}
-        </select>
-        <label htmlFor="job-state">State</label>
-        <select id="job-state" value={state} onChange={(event) => { setState(event.target.value as JobState | ""); }}>
-          <option value="">all</option>
-          {STATES.map((each) => (
-            <option key={each}>{each}</option>
-          ))}
-        </select>
+        <div>
+          <label htmlFor="job-kind">Kind</label>
+          <select id="job-kind" value={kind} onChange={(event) => { setKind(event.target.value); }}>
+            <option value="">all</option>
+            {kinds.data?.map((each) => (
+              <option key={each.kind} value={each.kind}>
+                {each.title}
+              </option>
+            ))}
+          </select>
+        </div>
+        <div>
+          <label htmlFor="job-state">State</label>
+          <select id="job-state" value={state} onChange={(event) => { setState(event.target.value as JobState | ""); }}>
+            <option value="">all</option>
+            {STATES.map((each) => (
+              <option key={each}>{each}</option>
+            ))}
+          </select>
+        </div>
       </div>
       {jobs.isPending && <Skeleton lines={6} />}
       {jobs.isError && <ErrorNote error={jobs.error} safe="Jobs go on without this page." onRetry={() => void jobs.refetch()} />}
@@ -68,9 +72,9 @@ export function JobsPage() {
       {rows.length > 0 && <Table caption="Jobs" rows={rows} columns={columns(titles)} id={(job) => job.id} />}
       {jobs.hasNextPage && (
         <div>
-          <Button disabled={jobs.isFetchingNextPage} onClick={() => void jobs.fetchNextPage()}>
-            Older jobs
-          </Button>
+            <Button disabled={jobs.isFetchingNextPage} onClick={() => void jobs.fetchNextPage()}>
+              Older jobs
+            </Button>
         </div>
       )}
     </Page>

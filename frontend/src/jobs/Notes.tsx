@@ -2,7 +2,7 @@ import type { JobEvent } from "../api/events";
 import type { Attempt } from "../api/shapes";
 import { Card } from "../look/Card";
 import { Quiet } from "../look/states";
-import { atClock, exactly, lasting, when } from "../look/times";
+import { atClock, exactly, lasting } from "../look/times";
 import styles from "./Jobs.module.css";
 
 interface Entry {
@@ -48,5 +48,5 @@ function fromAttempt(attempt: Attempt): Entry[] {
   if (attempt.ended_at === null) return entries;
   const end = new Date(attempt.ended_at).getTime();
   const took = lasting((end - begun) / 1000);
-  return [...entries, { at: end, text: `Attempt ${String(attempt.number)}: ${attempt.outcome} after ${took}, at ${when(attempt.ended_at)}.` }];
+  return [...entries, { at: end, text: `Attempt ${String(attempt.number)}: ${attempt.outcome} after ${took}.` }];
 }

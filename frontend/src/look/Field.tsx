@@ -1,6 +1,7 @@
 import { type ReactNode, useId } from "react";
 import { cx } from "./cx";
 import styles from "./forms.module.css";
+import { sentence } from "./sentence";
 
 interface Wiring {
   id: string;
@@ -26,7 +27,7 @@ export function Field({ label, hint, wrong, className, children }: Props) {
       {children({ id, "aria-invalid": wrong !== undefined, "aria-describedby": described || undefined })}
       {wrong !== undefined && (
         <p id={`${id}-wrong`} className={styles["wrong"]}>
-          {wrong}
+          {sentence(wrong)}
         </p>
       )}
       {hint !== undefined && (

@@ -33,10 +33,12 @@ export function Page({ title, tab, about, back, tags, actions, narrow = false, c
               <Link to={back.to}>{back.name}</Link>
             </p>
           )}
-          <h1>{title}</h1>
+          <div className={styles["title"]}>
+            <h1>{title}</h1>
+            {tags}
+          </div>
           {about !== undefined && <p className={styles["about"]}>{about}</p>}
         </div>
-        {tags}
         {actions !== undefined && <div className={styles["actions"]}>{actions}</div>}
       </div>
       {children}

@@ -2,6 +2,7 @@ import type { ReactNode } from "react";
 import { ApiError, messageOf } from "../api/client";
 import { Button } from "./Button";
 import { cx } from "./cx";
+import { sentence } from "./sentence";
 import styles from "./states.module.css";
 
 /** What will be here, and the one button that fills it. */
@@ -19,13 +20,14 @@ export function Empty({ title, children, action }: { title: string; children: Re
 export function ErrorNote({ error, safe, onRetry }: { error: unknown; safe?: string; onRetry?: () => void }) {
   const denied = error instanceof ApiError && error.code === "permission_denied";
   const offline = error instanceof ApiError && error.isOffline;
+  const missing = error instanceof ApiError && error.status === 404;
   return (
     <div className={styles["error"]} role="alert">
       <p>
-        <b>{offline ? "You are offline." : denied ? "Not yours to see." : "This did not work."}</b>{" "}
-        {denied ? `${messageOf(error)} Ask an admin of the project for another role.` : messageOf(error)} {safe}
+        <b>{offline ? "You are offline." : denied ? "Not yours to see." : missing ? "Not found." : "This did not work."}</b>{" "}
+        {sentence(messageOf(error))} {denied ? "Ask an admin of the project for another role." : safe}
       </p>
-      {onRetry && !denied && (
+      {onRetry && !denied && !missing && (
         <div>
           <Button small onClick={onRetry}>
             Try again

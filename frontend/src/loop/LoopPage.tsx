@@ -58,7 +58,7 @@ export function LoopPage() {
       tags={
         <>
           {on > 0 && <Tag>{on === 1 ? "1 schedule on" : `${String(on)} schedules on`}</Tag>}
-          <Quiet>next: {step.why}</Quiet>
+          <Quiet>{step.why}</Quiet>
         </>
       }
       actions={

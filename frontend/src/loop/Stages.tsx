@@ -38,7 +38,7 @@ export function Stages({ overview, jobs, rankings, reward }: Props) {
         number={rankings === undefined ? "–" : `v${String(rankings.version)}`}
         live={snapshot?.state === "running"}
       >
-        <Quiet>{rankings === undefined ? "no rankings frozen yet" : `${rankings.count.toLocaleString()} prompts · ${digestStart(rankings.digest)}`}</Quiet>
+        <Quiet>{rankings === undefined ? "no rankings frozen yet" : `${rankings.count.toLocaleString()} ${rankings.count === 1 ? "prompt" : "prompts"} · ${digestStart(rankings.digest)}`}</Quiet>
         <Progress value={rankings === undefined ? 0 : 1} label="Snapshot" />
       </Stage>
       <JobStage name="Reward model" job={latest(jobs, "rewardmodel.train")} number={figure(accuracy)} words={accuracy === null ? "" : "accuracy on valid prompts"} />
@@ -80,9 +80,10 @@ function JobStage({ name, job, number, words }: { name: string; job: Job | undef
 function RunStage({ name, job, number, words }: { name: string; job: Job; number: string; words: string }) {
   const pace = usePace(job);
   const running = job.state === "running";
-  const left = running && pace.secondsLeft !== null ? `${lasting(pace.secondsLeft)} left` : stateOf(job).name;
+  const left = running && pace.secondsLeft !== null ? `${lasting(pace.secondsLeft)} left` : job.state === "cancelled" ? "the last one was cancelled" : stateOf(job).name;
+  const shown = !running ? number : pace.share === null ? "…" : `${String(Math.round(pace.share * 100))} %`;
   return (
-    <Stage name={name} to={`jobs/${String(job.id)}`} number={running && pace.share !== null ? `${String(Math.round(pace.share * 100))} %` : number} live={running}>
+    <Stage name={name} to={`jobs/${String(job.id)}`} number={shown} live={running}>
       {job.state === "failed" ? <Tag tone="fail">the last one failed</Tag> : <Quiet>{[running ? "" : words, left].filter(Boolean).join(" · ")}</Quiet>}
       <Progress value={job.state === "succeeded" ? 1 : (pace.share ?? 0)} label={`${name}: ${left}`} />
     </Stage>

@@ -5,7 +5,7 @@ import { figure } from "../look/numbers";
 import { Table } from "../look/Table";
 import { Chart } from "./Chart";
 import styles from "./Curves.module.css";
-import { aligned, type Panel, panelsOf, quantityName, singlesOf, stageName } from "./panels";
+import { aligned, metricName, type Panel, panelsOf, quantityName, singlesOf, stageName } from "./panels";
 
 /** Every curve of a job, by stage; the table behind each is one click away. */
 export default function CurveBoard({ curves }: { curves: Curves }) {
@@ -27,12 +27,12 @@ export default function CurveBoard({ curves }: { curves: Curves }) {
         </section>
       ))}
       {singles.length > 0 && (
-        <section aria-label="Numbers said once" className={styles["stage"]}>
-          <h2>Said once</h2>
+        <section aria-label="Single numbers" className={styles["stage"]}>
+          <h2>Single numbers</h2>
           <dl className={styles["singles"]}>
             {singles.map(({ name, value }) => (
               <div key={name}>
-                <dt>{name}</dt>
+                <dt>{metricName(name)}</dt>
                 <dd>{figure(value)}</dd>
               </div>
             ))}

@@ -19,7 +19,10 @@ export function JobProgress({ job, wide = false }: { job: Job; wide?: boolean })
 
 export function inWords(job: Pick<Job, "progress" | "state">, pace: Pace, wide: boolean): string {
   const { progress } = job;
-  if (progress === null || pace.share === null) return job.state === "running" ? "starting…" : "";
+  if (progress === null || pace.share === null) {
+    if (job.state !== "running") return "";
+    return wide ? "At work; how far it is comes with its first report." : "at work…";
+  }
   const done = `${short(progress.done ?? 0)} of ${short(progress.total ?? 0)} ${progress.unit}`;
   const left = pace.secondsLeft !== null && job.state === "running" ? `${lasting(pace.secondsLeft)} left` : "";
   if (!wide) return [`${String(Math.round(pace.share * 100))} %`, left].filter(Boolean).join(" · ");

@@ -5,6 +5,7 @@ import { useJobKinds, useJobs } from "../api/jobs";
 import type { CheckpointKind, DatasetKind, InputSlot, JobKind, Reference } from "../api/shapes";
 import { Field } from "../look/Field";
 import forms from "../look/forms.module.css";
+import { sentence } from "../look/sentence";
 import { asText, type Order, type Setting, settingsOf, wrongAt } from "./order";
 import styles from "./OrderFields.module.css";
 import { useTitles } from "./useTitles";
@@ -89,8 +90,7 @@ function SettingField({ setting, text, wrong, onChange }: SettingProps) {
   const isStandard = text === standard;
   const hint = (
     <>
-      {setting.words} {setting.limits && <>({setting.limits}) </>}
-      {!setting.required && (isStandard ? <>Default.</> : <>Default: {standard === "" ? "none" : standard}.</>)}
+      {setting.words} {setting.limits !== "" && sentence(setting.limits)} {!setting.required && !isStandard && `Default: ${standard === "" ? "none" : standard}.`}
     </>
   );
   return (

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { aligned, panelsOf, singlesOf } from "./panels";
+import { aligned, metricName, panelsOf, singlesOf } from "./panels";
 
 const series = {
   "rm/loss": [[1, 0.7], [2, 0.6], [3, null]],
@@ -23,5 +23,10 @@ describe("curves", () => {
 
   test("with a single point are numbers, not curves", () => {
     expect(singlesOf(series)).toEqual([{ name: "rm/test_accuracy", value: 0.7 }]);
+  });
+
+  test("and single numbers are called what people call them", () => {
+    expect(metricName("sft/valid_loss")).toBe("Fine-tuning: valid loss");
+    expect(metricName("ppo/kl")).toBe("PPO: KL");
   });
 });

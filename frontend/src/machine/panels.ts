@@ -63,10 +63,20 @@ export function stageName(stage: string): string {
   return STAGES[stage] ?? stage;
 }
 
+function wordsOf(quantity: string): string {
+  return quantity.replaceAll("_", " ").replace(/\bkl\b/i, "KL");
+}
+
 /** `grad_norm` as people say it. */
 export function quantityName(quantity: string): string {
-  const words = quantity.replaceAll("_", " ").replace(/\bkl\b/i, "KL");
+  const words = wordsOf(quantity);
   return words.charAt(0).toUpperCase() + words.slice(1);
+}
+
+/** `sft/valid_loss` as people say it. */
+export function metricName(name: string): string {
+  const slash = name.indexOf("/");
+  return slash < 0 ? quantityName(name) : `${stageName(name.slice(0, slash))}: ${wordsOf(name.slice(slash + 1))}`;
 }
 
 /** Columns for the chart and the table: every step once, a value or null for each line. */

@@ -1,5 +1,5 @@
 import { Card } from "../look/Card";
-import { figure } from "../look/numbers";
+import { digestStart, figure } from "../look/numbers";
 import { Quiet } from "../look/states";
 import styles from "./Models.module.css";
 
@@ -50,7 +50,8 @@ function plainly(value: Json): string {
   if (typeof value === "number") return figure(value);
   if (typeof value === "boolean") return value ? "yes" : "no";
   if (value === null || value === undefined || value === "") return "–";
-  return typeof value === "string" ? value : JSON.stringify(value);
+  if (typeof value !== "string") return JSON.stringify(value);
+  return value.startsWith("sha256:") ? digestStart(value) : value;
 }
 
 function isPlain(value: Json): boolean {

@@ -19,6 +19,7 @@ import styles from "./Models.module.css";
 /** One checkpoint: where it comes from, what its card says, how to load it. */
 export function ModelPage() {
   const slug = useSlug();
+  const role = useRole();
   const id = Number(useParams()["id"]);
   const checkpoint = useCheckpoint(id);
   const back = { to: `/p/${slug}/models`, name: "Models" };
@@ -43,7 +44,7 @@ export function ModelPage() {
         <ModelCard card={it.card} />
         <div className={styles["side"]}>
           <Card title="Load it">
-            <Snippet checkpoint={it} />
+            {role === "admin" || role === "researcher" ? <Snippet checkpoint={it} /> : <Quiet>Researchers and admins can fetch its files.</Quiet>}
           </Card>
           <Reigns checkpoint={it} />
           <Files checkpoint={it} slug={slug} />
@@ -81,7 +82,7 @@ function Snippet({ checkpoint }: { checkpoint: CheckpointDetail }) {
   return (
     <div className={styles["side"]}>
       <p>
-        It is an ordinary transformers folder. Make a token <Link to="/tokens">here</Link>, fetch the files:
+        It is an ordinary transformers folder. Make an <Link to="/tokens">access token</Link>, keep it as <code>LAUREL_TOKEN</code>, fetch the files:
       </p>
       <CopyLine label="Fetch the files" text={fetchIt} />
       <p>and load them:</p>

@@ -7,7 +7,7 @@ import type { Schedule } from "../api/shapes";
 import { Button, ButtonLink } from "../look/Button";
 import { Page } from "../look/Page";
 import { Empty, ErrorNote, Quiet, Skeleton } from "../look/states";
-import { Table } from "../look/Table";
+import { type Column, Table } from "../look/Table";
 import { exactly, when } from "../look/times";
 import { useToasts } from "../look/toasts";
 import { StateTag } from "../machine/StateTag";
@@ -29,6 +29,11 @@ export function SchedulesPage() {
       New schedule
     </ButtonLink>
   ) : undefined;
+  const doing: Column<Schedule> = {
+    name: "Do",
+    number: true,
+    show: (each) => <RowActions schedule={each} onLeave={(id, gone) => { setLeaving((ids) => (gone ? [...ids, id] : ids.filter((other) => other !== id))); }} />,
+  };
   return (
     <Page title="Schedules" actions={create}>
       {schedules.isPending && <Skeleton lines={4} />}
@@ -68,11 +73,7 @@ export function SchedulesPage() {
                 ),
             },
             { name: "On", show: (each) => <Switch schedule={each} mayChange={mayChange} /> },
-            {
-              name: "Do",
-              number: true,
-              show: (each) => mayChange && <RowActions schedule={each} onLeave={(id, gone) => { setLeaving((ids) => (gone ? [...ids, id] : ids.filter((other) => other !== id))); }} />,
-            },
+            ...(mayChange ? [doing] : []),
           ]}
         />
       )}
