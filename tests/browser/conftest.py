@@ -13,8 +13,6 @@ from playwright.sync_api import expect, sync_playwright
 
 from config import environment
 
-# Playwright's own event loop runs in this thread; the rows of a test are still made by plain calls.
-os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
 ARGUMENTS = [
     "--no-sandbox",
@@ -43,9 +41,11 @@ def unavailable(reason):
     pytest.skip(reason)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # ended with its file, so that those after it can start a Playwright of their own
 def chromium():
-    """One headless Chromium for all tests."""
+    """One headless Chromium for the tests of a file."""
+    # Playwright's own event loop runs in this thread; the rows of a test are still made by plain calls.
+    os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"
     if not settings.FRONT_END.joinpath("index.html").exists():
         unavailable("the front end is not built: make build")
     program = next(filter(None, map(shutil.which, CHROMIUM)), None)

@@ -85,7 +85,8 @@ def small(monkeypatch):
     monkeypatch.setattr(build, "PLAIN_SFT", {"epochs": 1, "batch_conversations": 8})
     monkeypatch.setattr(build, "SAMPLING", build.Sampling(max_new_tokens=8))
     few = [story for story in STORIES if story.split == "valid"][:24] + STORIES[:16]
-    few += [story for story in STORIES if build.is_plain(story)][:40]
+    plain = [story for story in STORIES if build.is_plain(story)]
+    few += plain[:40] + [story for story in plain if story.split == "valid"][:8]
     few = list({story.id: story for story in few}.values())
     monkeypatch.setattr(build, "demonstrations", lambda: iter(few))
     monkeypatch.setattr(build.shutil, "which", lambda _: None)
