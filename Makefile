@@ -15,7 +15,10 @@ FRONT := frontend
 FRONT_SOURCES := $(shell find $(FRONT)/src $(FRONT)/public $(FRONT)/index.html $(FRONT)/vite.config.ts $(FRONT)/tsconfig.json -type f 2>/dev/null)
 POSTGRES ?= postgresql://127.0.0.1:5432/test
 TESTS ?= tests
+WORKERS ?= 2
 PYTEST := OMP_NUM_THREADS=1 $(PY) -m pytest -q
+# A file's tests stay together, and files in their order: those that drive a browser come last in every worker.
+SPREAD := -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 .PHONY: help
 help: ## list the targets
@@ -48,13 +51,26 @@ api: $(VENV)/run.stamp $(FRONT)/node_modules/.stamp ## write the OpenAPI documen
 
 .PHONY: test
 test: $(VENV)/dev.stamp $(FRONT)/dist/index.html ## the tests; those of queue and ledger on SQLite and on PostgreSQL
-	@$(PYTEST) -m "not slow" $(TESTS)
-	@LAUREL_TEST_DATABASE_URL=$(POSTGRES) $(PYTEST) -m "both_databases and not slow" $(TESTS)
+	@$(PYTEST) $(SPREAD) -m "not slow" $(TESTS)
+	@LAUREL_TEST_DATABASE_URL=$(POSTGRES) $(PYTEST) $(SPREAD) -m "both_databases and not slow" $(TESTS)
 	@cd $(FRONT) && npm run --silent test
 
 .PHONY: laws
 laws: $(VENV)/dev.stamp ## the long proofs: minutes to hours
 	@$(PYTEST) -m slow --timeout 14400 $(TESTS)
+	@LAUREL_TEST_DATABASE_URL=$(POSTGRES) $(PYTEST) -m "both_databases and slow" --timeout 14400 $(TESTS)
+
+.PHONY: bench-rewardmodel
+bench-rewardmodel: $(VENV)/dev.stamp ## the reward model against TRL's, on an idle machine
+	@PYTHONPATH=$(CURDIR):$(CURDIR)/tests/benchmarks $(PY) tests/benchmarks/rewardmodel/compare.py
+
+.PHONY: bench-policy
+bench-policy: $(VENV)/dev.stamp ## generation, PPO and SFT against transformers and TRL, on an idle machine
+	@PYTHONPATH=$(CURDIR):$(CURDIR)/tests/benchmarks $(PY) tests/benchmarks/policy/compare.py $(BENCH)
+
+.PHONY: bench-labeling
+bench-labeling: $(VENV)/dev.stamp ## labeling against Label Studio, on an idle machine with PostgreSQL and Redis
+	@PYTHONPATH=$(CURDIR):$(CURDIR)/tests/benchmarks $(PY) tests/benchmarks/labeling/compare.py --postgres $(POSTGRES) $(BENCH)
 
 .PHONY: lint
 lint: $(VENV)/dev.stamp $(FRONT)/node_modules/.stamp ## style, types, and who may import whom

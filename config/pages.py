@@ -13,11 +13,32 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import ensure_csrf_cookie
 from django.views.decorators.http import require_safe
 from drf_spectacular.views import SpectacularSwaggerSplitView
+from whitenoise.middleware import WhiteNoiseMiddleware
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from django.http import HttpRequest
+    from django.http.response import HttpResponseBase
 
 NOT_BUILT = "The front end is not built yet: run `make build`, or use the API at /api/docs/."
+
+
+class Files(WhiteNoiseMiddleware):  # type: ignore[misc]  # WhiteNoise carries no types
+    """Static files, and the front end's as they lie on the disk now: a build under a running server is served at once.
+
+    Django's own static files are listed when the server starts; those of a build change their names with it.
+    """
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
+        super().__init__(get_response)
+        self.directories = [(f"{settings.FRONT_END}/", "/")]
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        """Answer with a file where one lies at the address."""
+        file = self.files.get(request.path_info) or self.find_file(request.path_info)
+        answer: HttpResponseBase = self.get_response(request) if file is None else self.serve(file, request)
+        return answer
 
 
 @require_safe

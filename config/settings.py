@@ -25,6 +25,10 @@ ALLOWED_HOSTS = env.words(
 )
 CSRF_TRUSTED_ORIGINS = env.words("LAUREL_TRUSTED_ORIGINS")
 MODEL_SERVER_URL = env.address("LAUREL_MODEL_SERVER_URL", "http://127.0.0.1:8001")
+REWARD_URLS = env.words("LAUREL_REWARD_URLS")  # addresses that PPO may send responses to, to have them judged
+REWARD_AUTHORIZATION = env.text("LAUREL_REWARD_AUTHORIZATION")  # trainers read it from their environment
+SAMPLE_SERVERS = env.words("LAUREL_SAMPLE_SERVERS")  # servers that sampling jobs may send prompts to
+SAMPLE_SERVER_KEY = env.text("LAUREL_SAMPLE_SERVER_KEY")  # trainers read it from their environment
 CODE_REVISION = env.text("LAUREL_CODE_REVISION")
 GPU_KINDS = env.words("LAUREL_GPU_KINDS")  # kinds of job that only workers of the queue `gpu` do
 TRAINER_DEVICE = env.one_of("LAUREL_DEVICE", ("auto", "cpu", "cuda"))
@@ -52,7 +56,7 @@ INSTALLED_APPS = [
 ]
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
-    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "config.pages.Files",
     "csp.middleware.CSPMiddleware",
     "config.unstorable.StorableQuery",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -81,10 +85,9 @@ TEMPLATES = [
 
 # --- Data --------------------------------------------------------------------------------------
 DATABASE_VARIABLE = "LAUREL_DATABASE_URL" if env.text("LAUREL_DATABASE_URL") else "DATABASE_URL"
+WEB_THREADS = env.number("LAUREL_DATABASE_POOL", 16, least=1)  # of a web process: as many as it may have connections
 DATABASES: dict[str, dict[str, Any]] = {
-    "default": env.database(
-        DATABASE_VARIABLE, LAUREL_HOME / "db.sqlite3", pool_size=env.number("LAUREL_DATABASE_POOL", 16, least=1)
-    ),
+    "default": env.database(DATABASE_VARIABLE, LAUREL_HOME / "db.sqlite3", pool_size=WEB_THREADS),
 }
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 REDIS_URL = env.redis("LAUREL_REDIS_URL") or env.redis("REDIS_URL")
@@ -193,6 +196,13 @@ SPECTACULAR_SETTINGS = {
         "JobStateEnum": "training.models.Job.State",
         "OutcomeEnum": "training.models.Attempt.Outcome",
         "TriggerEnum": "training.models.Schedule.Trigger",
+        "TaskStateEnum": "labeling.models.Task.State",
+        "PurposeEnum": "labeling.models.Task.Purpose",
+        "KnownPurposeEnum": ["gold", "qualification"],
+        "QualificationStateEnum": "labeling.models.Qualification.State",
+        "DecisionEnum": ["passed", "again"],
+        "StandingEnum": "labeling.models.Standing",
+        "ReviewEnum": ["accepted", "returned"],
         "TurnEnum": ["system", "user", "assistant"],
     },
     "SWAGGER_UI_DIST": "SIDECAR",
@@ -205,9 +215,8 @@ FRONT_END = ROOT / "frontend" / "dist"
 STATIC_URL = "/static/"
 STATIC_ROOT = LAUREL_HOME / "static"
 STATIC_ROOT.mkdir(exist_ok=True)
-WHITENOISE_ROOT = FRONT_END if FRONT_END.is_dir() else None
 WHITENOISE_USE_FINDERS = True
-WHITENOISE_AUTOREFRESH = DEBUG
+WHITENOISE_AUTOREFRESH = False  # config.pages.Files looks for what a new build brings
 
 
 def WHITENOISE_IMMUTABLE_FILE_TEST(path: str, url: str) -> bool:  # noqa: ARG001, N802 (WhiteNoise's names)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import secrets
-import shutil
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,9 +13,9 @@ from django.db import transaction
 
 from labeling import imports
 from labeling.models import Guidelines
+from policy import adoption
 from training import artifacts, checkpoints, jobs, schedules
 from training.models import Membership, Project, User
-from training.refusals import Refusal
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -25,7 +24,6 @@ if TYPE_CHECKING:
 
 SLUG = "bedtime-stories"
 STARTER = settings.ROOT / "policy" / "starter"
-MODEL = STARTER / "model"
 ROLES = Membership.Role
 PEOPLE = {
     "ada": ("Ada", ROLES.ANNOTATOR),
@@ -53,12 +51,6 @@ WORDS = [
 ]
 FIRST_SAMPLES = 120
 """Prompts that the first sampling answers; enough to rank for a while, and soon done."""
-
-
-class NoSuchPolicy(Refusal):
-    """The base policy that was named is not to be had."""
-
-    code, status = "no_such_policy", 422
 
 
 @transaction.atomic
@@ -141,33 +133,16 @@ def bring_in_words(project: Project) -> None:
 
 def publish_policy(project: Project, named: str = "") -> Checkpoint:
     """Publish the starter's model, or a folder or hub name instead, as the project's first champion."""
-    with tempfile.TemporaryDirectory() as copy:
-        folder = Path(copy) / "policy"  # sealing writes into the folder: never into someone else's
-        shutil.copytree(find_policy(named), folder, ignore=shutil.ignore_patterns(artifacts.MANIFEST, ".*"))
+    with tempfile.TemporaryDirectory() as draft:
+        folder = Path(draft) / "policy"
+        card = adoption.copy(named, folder)
         digest = artifacts.Store(settings.STORE_ROOT).put(folder)
-        card = folder / "card.json"
-        said = json.loads(card.read_text()) if card.exists() else {"kind": "import", "source": named}
     project.base_policy = digest
     project.save(update_fields=["base_policy"])
     name = Path(named).name or "starter"
-    checkpoint = checkpoints.publish(project=project, kind="policy", digest=digest, card=said, name=name)
+    checkpoint = checkpoints.publish(project=project, kind="policy", digest=digest, card=card, name=name)
     checkpoints.promote(checkpoint)
     return checkpoint
-
-
-def find_policy(named: str) -> Path:
-    """The folder of a policy: the starter's, one on this machine, or one fetched from a model hub."""
-    folder = Path(named) if named else MODEL
-    if (folder / "config.json").exists():
-        return folder
-    if not named:
-        raise NoSuchPolicy(f"There is no starter model in {MODEL}: `make starter TEXT=books.jsonl.gz` makes one.")
-    try:
-        from huggingface_hub import snapshot_download  # noqa: PLC0415 (the web role has none)
-
-        return Path(snapshot_download(named, ignore_patterns=["*.bin", "*.gguf", "*.onnx", "*.h5", "*.msgpack"]))
-    except (ImportError, OSError, ValueError) as error:
-        raise NoSuchPolicy(f"{named} is neither a model's folder here nor to be had from a hub: {error}") from error
 
 
 def set_in_motion(project: Project) -> None:

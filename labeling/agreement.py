@@ -226,12 +226,61 @@ def clustered(parts: Iterable[tuple[float, float]]) -> Estimate | None:
     share = sum(top for top, _ in kept) / count
     if tasks == 1:
         return Estimate(value=share, low=None, high=None, count=count, tasks=1)
-    variance = tasks / (tasks - 1) * sum((top - share * bottom) ** 2 for top, bottom in kept) / count**2
-    worth = float(tasks) if share in {0.0, 1.0} else count
+    variance = _variance([top - share * bottom for top, bottom in kept]) / count**2
+    low, high = _interval(share, variance, count=count, clusters=tasks)
+    return Estimate(value=share, low=low, high=high, count=count, tasks=tasks)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """One annotator's say on one task: `top` of `bottom` comparisons were won."""
+
+    task: Hashable
+    annotator: Hashable
+    top: float
+    bottom: float
+
+
+def clustered_twice(parts: Iterable[Part]) -> Estimate | None:
+    """A share whose interval speaks for other tasks and for other annotators at once.
+
+    As `clustered`, with the variance of two-way clusters (Cameron, Gelbach and Miller 2011): that over tasks, plus that
+    over annotators, minus that of what one annotator said of one task, and never less than either of the first two.
+    The critical value is Student's for the fewer of the clusters. No bounds where there is but one of either.
+    """
+    kept = [part for part in parts if part.bottom]
+    if not kept:
+        return None
+    count = sum(part.bottom for part in kept)
+    share = sum(part.top for part in kept) / count
+
+    def left_over(name: Callable[[Part], Hashable]) -> list[float]:
+        sums: dict[Hashable, float] = defaultdict(float)
+        for part in kept:
+            sums[name(part)] += part.top - share * part.bottom
+        return list(sums.values())
+
+    by_task, by_annotator = left_over(lambda part: part.task), left_over(lambda part: part.annotator)
+    clusters = min(len(by_task), len(by_annotator))
+    if clusters == 1:
+        return Estimate(value=share, low=None, high=None, count=count, tasks=len(by_task))
+    apart = _variance(by_task), _variance(by_annotator)
+    both = sum(apart) - _variance(left_over(lambda part: (part.task, part.annotator)))
+    low, high = _interval(share, max(*apart, both) / count**2, count=count, clusters=clusters)
+    return Estimate(value=share, low=low, high=high, count=count, tasks=len(by_task))
+
+
+def _variance(left_over: Sequence[float]) -> float:
+    """Of a total, from what each cluster leaves over."""
+    return len(left_over) / (len(left_over) - 1) * sum(each * each for each in left_over)
+
+
+def _interval(share: float, variance: float, *, count: float, clusters: int) -> tuple[float, float]:
+    """Wilson's interval for as many comparisons as would have this variance if they were independent."""
+    worth = float(clusters) if share in {0.0, 1.0} else count
     if variance:
         worth = min(count, share * (1 - share) / variance)
-    low, high = wilson(share, worth, quantile=_student(tasks - 1))
-    return Estimate(value=share, low=low, high=high, count=count, tasks=tasks)
+    return wilson(share, worth, quantile=_student(clusters - 1))
 
 
 def wilson(share: float, count: float, *, quantile: float | None = None) -> tuple[float, float]:

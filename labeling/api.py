@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
 from rest_framework.exceptions import ValidationError
 from rest_framework.response import Response as Answer
-from rest_framework.throttling import UserRateThrottle
+from rest_framework.throttling import BaseThrottle
 from rest_framework.views import APIView
 
-from labeling import demonstrations, drafts, progress, queue, rankings, rounds
+from labeling import acknowledgements, days, demonstrations, drafts, progress, queue, rankings, rounds
 from labeling import serializers as shapes
-from labeling.models import Guidelines
 from training import access
 from training.models import Membership
 from training.records import Placement
@@ -34,11 +34,26 @@ def asker(request: Request) -> User:
     return cast("User", request.user)
 
 
-class Pace(UserRateThrottle):
-    """Far above what hands or simulated annotators can do; a script that runs away meets it."""
+class Pace(BaseThrottle):
+    """Far above what hands or simulated annotators can do; a script that runs away meets it.
 
-    scope = "labeling"
-    rate = "1800/min"
+    Each web process counts for itself: asking a cache would cost more than much of what is asked here.
+    """
+
+    a_minute = 1800
+    counts: ClassVar[dict[int, tuple[int, int]]] = {}
+    """By user: the minute that they asked in last, and how often they have asked in it."""
+
+    def allow_request(self, request: Request, view: APIView) -> bool:  # noqa: ARG002 (DRF's signature)
+        """Count the request, and say whether there is room for it in this minute."""
+        user, minute = asker(request).pk, int(time.time() // 60)
+        last, count = self.counts.get(user, (minute, 0))
+        self.counts[user] = minute, 1 + (count if last == minute else 0)
+        return self.counts[user][1] <= self.a_minute
+
+    def wait(self) -> float:
+        """Seconds until the next minute."""
+        return 60 - time.time() % 60
 
 
 class LabelingView(APIView):
@@ -125,6 +140,19 @@ class LeaseDraft(LabelingView):
         return Answer(shapes.SavedSerializer({"saved_at": draft.saved_at}).data)
 
 
+class LeaseResponses(LabelingView):
+    """What models wrote to the prompt of a demonstration task."""
+
+    @extend_schema(request=None, responses=shapes.ShownResponseSerializer(many=True), tags=["labeling"])
+    def post(self, request: Request, lease_id: UUID) -> Answer:
+        """Show me responses that my demonstration may start from; asking again shows the same ones.
+
+        That I have seen them is stored.
+        """
+        shown = demonstrations.show_responses(annotator=asker(request), lease_id=lease_id)
+        return Answer(shapes.ShownResponseSerializer(shown, many=True).data)
+
+
 class Skip(LabelingView):
     """Passing a task over."""
 
@@ -170,7 +198,11 @@ class SubmitDemonstration(LabelingView):
         """Record the demonstration. Sent again with the same lease, it changes nothing and answers 200."""
         said = parsed(shapes.DemonstrationSerializer, request.data)
         demonstration, is_new = demonstrations.submit(
-            annotator=asker(request), lease_id=lease_id, text=said["text"], seconds_spent=said["seconds_spent"]
+            annotator=asker(request),
+            lease_id=lease_id,
+            text=said["text"],
+            started_from=said["started_from"],
+            seconds_spent=said["seconds_spent"],
         )
         return Answer({"id": demonstration.pk}, status=201 if is_new else 200)
 
@@ -180,12 +212,13 @@ class Progress(LabelingView):
 
     @extend_schema(responses=shapes.ProgressSerializer, tags=["labeling"])
     def get(self, request: Request, slug: str) -> Answer:
-        """What I did today and this week, and what is open to me."""
+        """What I did today, this week and day by day, and what is open to me."""
         person = asker(request)
         project = access.membership_of(person, slug, *access.LABELERS).project
         body = {
-            "today": asdict(progress.done_since(person, project, progress.today())),
-            "week": asdict(progress.done_since(person, project, progress.week())),
+            "today": asdict(progress.done_since(person, project, days.today())),
+            "week": asdict(progress.done_since(person, project, days.week())),
+            "days": [asdict(each) for each in progress.days(person, project)],
             "open": progress.open_tasks(person, project),
         }
         return Answer(shapes.ProgressSerializer(body).data)
@@ -196,11 +229,29 @@ class GuidelinesInForce(LabelingView):
 
     @extend_schema(responses=shapes.GuidelinesSerializer, tags=["labeling"])
     def get(self, request: Request, slug: str) -> Answer:
-        """The newest guidelines."""
+        """The newest guidelines, and the version of them that I have read."""
         project = access.membership_of(asker(request), slug).project
-        newest = Guidelines.objects.filter(project=project).order_by("-version").first()
-        body = {"version": newest and newest.version, "text": newest.text if newest else ""}
+        newest = acknowledgements.in_force(project)
+        read = acknowledgements.read_by(asker(request), project)
+        body = {
+            "version": newest and newest.version,
+            "text": newest.text if newest else "",
+            "read": read and read.version,
+            "read_text": read.text if read else "",
+        }
         return Answer(shapes.GuidelinesSerializer(body).data)
+
+
+class Acknowledgement(LabelingView):
+    """Having read the guidelines."""
+
+    @extend_schema(request=shapes.ReadSerializer, responses={204: None}, tags=["labeling"])
+    def post(self, request: Request, slug: str) -> Answer:
+        """Say that I have read a version; what I hold is judged under it from now on."""
+        project = access.membership_of(asker(request), slug).project
+        version = parsed(shapes.ReadSerializer, request.data)["version"]
+        acknowledgements.acknowledge(annotator=asker(request), project=project, version=version)
+        return Answer(status=204)
 
 
 class Overview(LabelingView):

@@ -7,15 +7,30 @@ from training import measures as ground
 from training.kinds import JobKind, register
 from training.projects import Settings, offer_settings
 
+DEEDS = {
+    "settings.changed": "changed the settings",
+    "guidelines.published": "published guidelines",
+    "file.imported": "brought a file in",
+    "prompts.changed": "changed prompts",
+    "word.accepted": "accepted a word of",
+    "word.returned": "returned a word to",
+    "task.settled": "settled",
+    "task.retired": "retired",
+    "task.put_back": "put back into the queue",
+    "task.one_more": "asked one more annotator for",
+    "task.made_known": "made a known answer of",
+    "qualification.overruled": "decided on the qualification of",
+}
+
 
 class LabelingConfig(AppConfig):
     name = "labeling"
     verbose_name = "Reading room"
 
     def ready(self) -> None:
-        """Offer snapshots, measures, and how a project labels; sweep leases whose time is over."""
-        from labeling import measures, project_settings, queue, snapshots  # noqa: PLC0415 (their models are ready now)
-        from training import sweeper  # noqa: PLC0415 (so are these)
+        """Offer snapshots, measures, how a project labels and what it holds of a person; sweep overdue leases."""
+        from labeling import belongings, measures, project_settings, queue, snapshots  # noqa: PLC0415 (models are ready)
+        from training import audit, people, sweeper  # noqa: PLC0415 (so are these)
 
         offer_settings(Settings(shape=project_settings.LabelingSettingsSerializer, read=project_settings.read))
         register(
@@ -32,3 +47,13 @@ class LabelingConfig(AppConfig):
         for measure in measures.MEASURES:
             ground.register(measure)
         sweeper.also(queue.expire)
+        audit.offer(DEEDS)
+        people.offer(
+            people.Belongings(
+                name="labeling",
+                export=belongings.export,
+                datasets=belongings.datasets,
+                leave=belongings.leave,
+                erase=belongings.erase,
+            )
+        )

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from django.db import IntegrityError, transaction
 from django.utils.timezone import now
 
-from labeling import prompts, queue
+from labeling import prompts, queue, shelves
 from labeling.models import Kind, Lease, Response, Task
 from training.refusals import Refusal
 
@@ -57,9 +57,8 @@ def for_demonstration(*, project: Project, messages: Sequence[Mapping[str, Any]]
 
 
 def check_hands(*, annotator: User, project: Project) -> None:
-    """Refuse those who may not label here, or hold as many tasks as anyone can. Raises NotAllowed, TooManyLeases."""
-    if queue.desk_of(annotator=annotator, slug=project.slug, kind=Kind.RANKING).slots == queue.BOTH:
-        raise queue.TooManyLeases
+    """Refuse those who may not label here or not now, before anything is written. Raises what `Desk.check` raises."""
+    queue.desk_of(annotator=annotator, slug=project.slug, kind=Kind.RANKING).check_real_work()
 
 
 def different(replies: Sequence[Reply]) -> list[Reply]:
@@ -103,24 +102,19 @@ def for_ranking(
         )
         for each in compared
     )
-    seats = queue.settings_of(project).overlap
-    task = Task.objects.create(
-        project=project,
-        kind=Kind.RANKING,
-        prompt=prompt,
-        seats=seats,
-        seats_left=seats - (annotator is not None),
-        priority=prompt.priority,
-    )
+    task = queue.open_task(queue.settings_of(project), Kind.RANKING, prompt, priority=prompt.priority)
+    task.seats_left -= annotator is not None
+    task.save()
     queue.link([(task, written)])
+    if task.seats_left:
+        shelves.new_edition(project.pk)
     return task, hand_to(annotator, task, prompt, written) if annotator else None
 
 
 def hand_to(annotator: User, task: Task, prompt: Prompt, responses: list[Response]) -> Handout:
     """Lay a new task, whose seat is taken already, into the hands of the annotator who asked for it."""
     desk = queue.desk_of(annotator=annotator, slug=task.project.slug, kind=task.kind)
-    if desk.slots == queue.BOTH:
-        raise queue.TooManyLeases
+    desk.check_real_work()
     random.shuffle(responses)
     try:
         with transaction.atomic():

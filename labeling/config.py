@@ -18,3 +18,6 @@ class SnapshotConfig:
     """Take what was said on gold and qualification tasks, too."""
     sources: tuple[str, ...] = ()
     """Only what was brought in from these sources; empty for everything. Work done here has the source "here"."""
+    words: Literal["settled", "all", "merged"] = "settled"
+    """Of rankings: every annotator's word, but on a task that a reviewer settled the settled one alone; every word, the
+    settled one before them; or one ranking a task, settled or else merged by how reliable its annotators are."""

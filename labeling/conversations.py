@@ -72,6 +72,8 @@ def joined(turns: Messages) -> Messages:
 
 def normal(text: str) -> str:
     """Text without the differences that do not make another question: width, case and white space."""
+    if text.isascii():  # most of it is, and has no other width than its own
+        return " ".join(text.lower().split())
     folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
     return SPACE.sub(" ", folded).strip()
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 from django.db import connection, models, transaction
 from django.utils.timezone import now
 
-from labeling import conversations, lines, prompts, queue, splits
+from labeling import conversations, lines, prefixes, prompts, queue, shelves, splits
 from labeling.batches import batched
 from labeling.incoming import JudgedRecord, Record, Said, read_demonstration, read_judged, read_prompt
 from labeling.lines import BadLine
@@ -30,7 +30,8 @@ from labeling.models import (
     Task,
     Verdict,
 )
-from training.models import User
+from training import audit, bulk
+from training.models import Membership, User
 from training.refusals import Refusal
 
 if TYPE_CHECKING:
@@ -40,12 +41,22 @@ if TYPE_CHECKING:
     from labeling.prompts import NewPrompt
     from training.models import Project
 
-BATCH = 500
+BATCH = 2000
 PROMPTS_A_SOURCE_USER = 200
 BAD_LINES_TOLD = 20
+SOURCES_NAMED = 12
+ENOUGH_TO_COMPARE = 2 * prefixes.LONG  # characters of a beginning: a longer text asks for no more than LONG
 ANALYZED: tuple[type[models.Model], ...] = (Prompt, Response, Task, Candidate, Lease, Demonstration, Judgement)
 
 OnError = Literal["refuse", "skip"]
+Near = Literal["keep", "leave_out"]
+MOVED = "lines in another split than the file says, because "
+WHY_MOVED = {
+    "nothing_held_out": MOVED + "it puts every line into one, which holds nothing out: the hash decides",
+    "group_in_file": MOVED
+    + "it puts prompts of one source user or one long beginning into several: the strictest holds",
+    "decided_before": MOVED + "prompts of their group are here already: a split is decided once",
+}
 R = TypeVar("R", bound="Record")
 
 
@@ -58,6 +69,16 @@ class ImportRefused(Refusal):
         told = "\n".join(str(line) for line in bad[:BAD_LINES_TOLD])
         more = f"\nand {len(bad) - BAD_LINES_TOLD} more" if len(bad) > BAD_LINES_TOLD else ""
         super().__init__(f"{self.message}\n{told}{more}", lines=[line.number for line in bad])
+        self.bad = bad
+
+
+class NoSuchSource(Refusal):
+    code, status = "no_such_source", 422
+
+    def __init__(self, absent: Iterable[str], there: Iterable[str]) -> None:
+        """Name the sources that were asked for, and some that the file has."""
+        names = ", ".join(sorted(there)[:SOURCES_NAMED]) or "none"
+        super().__init__(f"The file has no line of the source {', '.join(sorted(absent))}; its sources are: {names}.")
 
 
 @dataclass(slots=True, kw_only=True)
@@ -82,6 +103,12 @@ class Options:
     at_most: int | None = None
     """How many lines of each source to take, from the file's beginning."""
     on_error: OnError = "refuse"
+    near: Near = "keep"
+    """Whether a prompt that shares a long beginning with one before it comes in, too."""
+    by: User | None = None
+    """Who brings the file in; None for a command."""
+    called: str = ""
+    """The file's name, where its path is another one."""
     progress: Callable[[int], object] = lambda _: None
     """Hears how many bytes were read; each byte is read twice."""
 
@@ -99,9 +126,16 @@ def import_prompts(*, project: Project, path: Path, options: Options, demonstrat
     fresh: list[Prompt] = []
     before = set(Prompt.objects.filter(project=project).values_list("text_hash", flat=True))
     room = Room(project)
-    for batch in batched(records_of(path, read_prompt, options, report), BATCH):
-        wanted = [record.prompt for record in batch if room.has(record.prompt, before, report)]
+    near = near_others(project, path, options) if options.near == "leave_out" else frozenset()
+    for batch in batched(enumerate(records_of(path, read_prompt, options, report)), BATCH):
+        wanted = [
+            record.prompt
+            for number, record in batch
+            if is_first_of_its_kind(record.prompt, number in near, before, report)
+            and room.has(record.prompt, before, report)
+        ]
         found = prompts.add_all(project=project, wanted=wanted)
+        tell_moved(wanted, found, report)
         new = {prompt.pk: prompt for prompt in found if prompt.text_hash not in before}
         before |= {prompt.text_hash for prompt in new.values()}
         report.counts["prompts"] += len(new)
@@ -109,35 +143,37 @@ def import_prompts(*, project: Project, path: Path, options: Options, demonstrat
         fresh += new.values() if demonstrate else ()
     if demonstrate:
         report.counts["demonstration tasks"] = queue.ask_for_demonstrations(project=project, wanted=fresh)
-    transaction.on_commit(analyze)
-    return report
+    return brought_in(project, path, options, report)
 
 
 @transaction.atomic(durable=True)
 def import_demonstrations(*, project: Project, path: Path, options: Options) -> Report:
     """Add the demonstrations of a file; an annotator that a line does not name is anonymous, one a source."""
     report = Report()
-    people = People()
+    people = People(project)
     known = set(
         Demonstration.objects.filter(project=project).exclude(imported_as="").values_list("imported_as", flat=True)
     )
     for batch in batched(records_of(path, read_demonstration, options, report), BATCH):
         new = [record for record in batch if not was_known(record.key, known, report, "demonstrations")]
-        found = prompts.add_all(project=project, wanted=[record.prompt for record in new])
-        Demonstration.objects.bulk_create(
-            Demonstration(
-                project=project,
-                prompt=prompt,
-                annotator=people.named(record.annotator, record.prompt.source),
-                text=record.response,
-                source=record.prompt.source,
-                imported_as=record.key,
-            )
-            for record, prompt in zip(new, found, strict=True)
+        wanted = [record.prompt for record in new]
+        found = prompts.add_all(project=project, wanted=wanted)
+        tell_moved(wanted, found, report)
+        bulk.write(
+            [
+                Demonstration(
+                    project=project,
+                    prompt=prompt,
+                    annotator=people.named(record.annotator, record.prompt.source),
+                    text=record.response,
+                    source=record.prompt.source,
+                    imported_as=record.key,
+                )
+                for record, prompt in zip(new, found, strict=True)
+            ]
         )
         report.counts["demonstrations"] += len(new)
-    transaction.on_commit(analyze)
-    return report
+    return brought_in(project, path, options, report)
 
 
 @transaction.atomic(durable=True)
@@ -147,11 +183,21 @@ def import_judgements(*, project: Project, path: Path, options: Options) -> Repo
     Rankings stay rankings and pairwise verdicts stay verdicts, as they were said.
     """
     report = Report()
-    people = People()
+    people = People(project)
     known = keys_of(Task.objects.filter(project=project))
     for batch in batched(records_of(path, read_judged, options, report), BATCH):
         new = [record for record in batch if not was_known(record.key, known, report, "tasks")]
         write_judged(project, new, people, report)
+    brought_in(project, path, options, report)
+    shelves.new_edition(project.pk)
+    return report
+
+
+def brought_in(project: Project, path: Path, options: Options, report: Report) -> Report:
+    """Write down who brought what in; part of the import's transaction."""
+    counts = {what: count for what, count in sorted(report.counts.items()) if count}
+    about = options.called or path.name
+    audit.record(project=project, by=options.by, did="file.imported", about=about, lines=report.lines, counts=counts)
     transaction.on_commit(analyze)
     return report
 
@@ -175,6 +221,41 @@ def analyze() -> None:
     with connection.cursor() as cursor:
         for model in ANALYZED:
             cursor.execute(f"ANALYZE {connection.ops.quote_name(model._meta.db_table)}")  # noqa: SLF001
+
+
+def tell_moved(wanted: Sequence[NewPrompt], found: Sequence[Prompt], report: Report) -> None:
+    """Count the lines that landed in another split than they name, by why."""
+    for new, prompt in zip(wanted, found, strict=True):
+        if new.line_split in (None, prompt.split):
+            continue
+        group_in_file = new.split is not None and new.split != new.line_split and new.split == prompt.split
+        why = "group_in_file" if group_in_file else "decided_before"
+        if new.split is None and prompt.split == splits.split_of(prompt.group):
+            why = "nothing_held_out"
+        report.counts[WHY_MOVED[why]] += 1
+
+
+def near_others(project: Project, path: Path, options: Options) -> frozenset[int]:
+    """The numbers of a file's good records that share a long beginning with a prompt of the project, or one before."""
+    here = [
+        splits.beginning(messages)[:ENOUGH_TO_COMPARE]
+        for messages in Prompt.objects.filter(project=project).values_list("messages", flat=True).iterator(BATCH)
+    ]
+    coming = [
+        splits.beginning(record.prompt.messages)[:ENOUGH_TO_COMPARE]
+        for _, record in selected(path, read_prompt, replace(options, progress=lambda _: None))
+        if not isinstance(record, BadLine)
+    ]
+    first = prefixes.groups([*here, *coming])
+    return frozenset(number for number in range(len(coming)) if first[len(here) + number] != len(here) + number)
+
+
+def is_first_of_its_kind(prompt: NewPrompt, is_near: bool, known: set[str], report: Report) -> bool:  # noqa: FBT001
+    """Whether a prompt comes in: it is the first with its beginning, or here already."""
+    if is_near and prompt.text_hash not in known:
+        report.counts["prompts that share a long beginning with one before them, left out"] += 1
+        return False
+    return True
 
 
 class Room:
@@ -202,9 +283,10 @@ class Room:
 
 
 class People:
-    """The annotators that files name: users who cannot sign in."""
+    """The annotators that files name: users who cannot sign in, and members to whom the project is closed."""
 
-    def __init__(self) -> None:
+    def __init__(self, project: Project) -> None:
+        self.project = project
         self.known: dict[str, User] = {}
 
     def named(self, name: str, source: str) -> User:
@@ -216,6 +298,8 @@ class People:
             if is_new:
                 user.set_unusable_password()
                 user.save(update_fields=["password"])
+            closed = {"role": Membership.Role.ANNOTATOR, "deactivated_at": now()}
+            Membership.objects.get_or_create(project=self.project, user=user, defaults=closed)
             self.known[called] = user
         return self.known[called]
 
@@ -227,9 +311,12 @@ def records_of(path: Path, read: Callable[[dict[str, Any], str], R], options: Op
     """The file's good records, each with the split of its group. Raises ImportRefused before the first one."""
     split_of = survey(path, read, options, report)
     for _, record in selected(path, read, options):
-        if not isinstance(record, BadLine):
-            record.prompt = replace(record.prompt, split=split_of.get(record.prompt.group))
-            yield record
+        if isinstance(record, BadLine):
+            continue
+        split = split_of.get(record.prompt.group) if split_of else None
+        if split != record.prompt.split:
+            record.prompt = replace(record.prompt, split=split)
+        yield record
 
 
 def survey(path: Path, read: Callable[[dict[str, Any], str], R], options: Options, report: Report) -> dict[str, str]:
@@ -254,14 +341,17 @@ def survey(path: Path, read: Callable[[dict[str, Any], str], R], options: Option
 def selected(
     path: Path, read: Callable[[dict[str, Any], str], R], options: Options
 ) -> Iterator[tuple[int, R | BadLine]]:
-    """The lines that the user wants, read."""
+    """The lines that the user wants, read. Raises NoSuchSource at the end of a file that has none of one wanted."""
     taken: Counter[str] = Counter()
+    others: set[str] = set()
     for number, data in lines.records(path, seen=options.progress):
         if isinstance(data, BadLine):
             yield number, data
             continue
         source = str(data.get("source") or options.source)
         if options.only and source not in options.only:
+            if len(others) < SOURCES_NAMED:
+                others.add(source)
             continue
         taken[source] += 1
         if options.at_most is not None and taken[source] > options.at_most:
@@ -272,6 +362,8 @@ def selected(
             yield number, BadLine(bad.reason, number)
         except Refusal as refusal:
             yield number, BadLine(refusal.message, number)
+    if absent := options.only - taken.keys():
+        raise NoSuchSource(absent, others | taken.keys())
 
 
 # --- Writing judged lines ------------------------------------------------------------------------
@@ -280,13 +372,15 @@ def selected(
 def write_judged(project: Project, batch: list[JudgedRecord], people: People, report: Report) -> None:
     """Write tasks, their responses, and each annotator's word with the lease that it would have come with."""
     settings = queue.settings_of(project)
-    found = prompts.add_all(project=project, wanted=[record.prompt for record in batch])
+    wanted = [record.prompt for record in batch]
+    found = prompts.add_all(project=project, wanted=wanted)
+    tell_moved(wanted, found, report)
     by_prompt = responses_of(found, batch, report)
     tasks, links, leases, words = [], [], [], Words()
     for record, prompt in zip(batch, found, strict=True):
         report.counts.update(record.left_out)
         texts = list(record.responses) if record.said else drawn(record, settings.responses_per_task)
-        seats = len(record.said) or settings.overlap
+        seats = len(record.said) or queue.seats_of(settings)
         task = Task(
             project=project,
             kind=Kind.RANKING,
@@ -303,9 +397,9 @@ def write_judged(project: Project, batch: list[JudgedRecord], people: People, re
             lease = closed_lease(project, task, people.named(said.annotator, record.prompt.source))
             leases.append(lease)
             words.add(lease, said, record.prompt.source, {each: by_prompt[prompt.pk, each] for each in texts})
-    Task.objects.bulk_create(tasks)
+    bulk.write(tasks)
     queue.link(links)
-    Lease.objects.bulk_create(leases)
+    bulk.write(leases)
     words.write()
     report.counts["tasks"] += len(tasks)
     report.counts["tasks to rank"] += sum(task.seats_left > 0 for task in tasks)
@@ -334,7 +428,7 @@ def responses_of(
         for each, writer in record.responses.items():
             if (prompt.pk, each) not in by_text:
                 new.setdefault((prompt.pk, each), Response(prompt=prompt, text=each, writer=writer[:150]))
-    Response.objects.bulk_create(new.values())
+    bulk.write(list(new.values()))
     report.counts["responses"] += len(new)
     return by_text | new
 
@@ -392,6 +486,6 @@ class Words:
 
     def write(self) -> None:
         """Write them down."""
-        Judgement.objects.bulk_create(self.judgements)
-        Placement.objects.bulk_create(self.placements)
-        Verdict.objects.bulk_create(self.verdicts)
+        bulk.write(self.judgements)
+        bulk.write(self.placements)
+        bulk.write(self.verdicts)

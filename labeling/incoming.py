@@ -220,6 +220,7 @@ def prompt_of(data: dict[str, Any], source: str, *, record: str = "") -> NewProm
         tags=tags_of(data),
         priority=priority_of(data),
         split=split,
+        line_split=split,
     )
 
 

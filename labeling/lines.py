@@ -37,14 +37,19 @@ class BadLine(ValueError):  # noqa: N818 (it names what is bad)
 Numbered: TypeAlias = tuple[int, dict[str, Any] | BadLine]
 
 
+def is_readable(path: Path) -> bool:
+    """Whether a file's name says that it is one of ours."""
+    return path.name.removesuffix(".gz").endswith(FORMATS)
+
+
 def records(path: Path, *, seen: Callable[[int], object] = lambda _: None) -> Iterator[Numbered]:
     """Each record with the number of the line that it begins on; what cannot be read comes as a BadLine.
 
     `seen` hears how many bytes of the file were read since it heard last. Raises UnknownFormat.
     """
-    name = path.name.removesuffix(".gz")
-    if not name.endswith(FORMATS):
+    if not is_readable(path):
         raise UnknownFormat
+    name = path.name.removesuffix(".gz")
     with path.open("rb") as raw:
         unpacked: Iterable[bytes] = gzip.GzipFile(fileobj=raw) if path.suffix == ".gz" else raw
         position = 0

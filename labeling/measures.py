@@ -46,7 +46,8 @@ def rankings_since_snapshot(project: Project, _moment: datetime | None) -> float
 
 def open_rankings(project: Project, _moment: datetime | None) -> float:
     """Ranking tasks with a free seat."""
-    return Task.objects.filter(project=project, kind=Kind.RANKING, state=Task.State.OPEN, seats_left__gt=0).count()
+    wanted = {"purpose": Task.Purpose.WORK, "state": Task.State.OPEN, "seats_left__gt": 0}
+    return Task.objects.filter(project=project, kind=Kind.RANKING, **wanted).count()
 
 
 MEASURES = (

@@ -17,6 +17,7 @@ the order of the rows, so that its result depends on it; the tests use the forme
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from dataclasses import dataclass
 from itertools import combinations
@@ -103,12 +104,8 @@ class _Words:
 
 def merge(judgements: Sequence[Judgement], reliability: Mapping[str, float] | None = None) -> Merged | None:
     """Merge the words of one task, weighed by the reliabilities that are known, else by 1; None if nobody compares."""
-    import numpy as np  # noqa: PLC0415 (a web process has no numpy and need not)
-
-    said = said_of_pairs({"": judgements})
-    words = _flat(said)
-    weights = np.array([(reliability or {}).get(name, 1.0) for name in words.annotators])
-    return _merged(said, words, weights, tie=0.0).get("")
+    said = said_of_pairs({"": judgements})[""]
+    return _merged([((reliability or {}).get(name, 1.0), pairs) for name, pairs in said.items() if pairs], tie=0.0)
 
 
 def merge_all(tasks: Tasks) -> Merging:
@@ -130,10 +127,15 @@ def merge_all(tasks: Tasks) -> Merging:
     shared: dict[int, set[int]] = {number: set() for number in range(len(words.annotators))}
     for judgement in words.judgement[tested].tolist():
         shared[int(words.annotator_of[judgement])].add(int(words.task_of[judgement]))
+    weight = dict(zip(words.annotators, weights.tolist(), strict=True))
+    rankings = {
+        task: _merged([(weight[name], pairs) for name, pairs in by_annotator.items() if pairs], tie)
+        for task, by_annotator in said.items()
+    }
     return Merging(
-        rankings=_merged(said, words, weights, tie),
+        rankings={task: merged for task, merged in rankings.items() if merged},
         reliabilities={
-            name: Reliability(weight=float(weights[number]), tasks=len(shared[number]))
+            name: Reliability(weight=weight[name], tasks=len(shared[number]))
             for number, name in enumerate(words.annotators)
         },
     )
@@ -293,21 +295,69 @@ def _learned(words: _Words, tested: Whole, scores: Floats, tie: float) -> tuple[
     return np.maximum(slopes / common, LEAST), tie
 
 
-def _merged(said: Mapping[str, Mapping[str, Pairs]], words: _Words, weights: Floats, tie: float) -> dict[str, Merged]:
-    """Score the responses of every task on all of its words, and cut each order into ranks."""
-    import numpy as np  # noqa: PLC0415
+def _merged(weighed: Sequence[tuple[float, Pairs]], tie: float) -> Merged | None:
+    """Score the responses of one task on all of its words, and cut their order into ranks; None without any word.
 
-    task_of_word = words.task_of[words.judgement]
-    everything = np.arange(len(task_of_word))
-    scores = _scores(words, task_of_word, everything, weights, tie, prior=WIDE, problems=len(words.tasks))
-    weight = dict(zip(words.annotators, weights.tolist(), strict=True))
-    rankings = {}
-    for number, task in enumerate(words.tasks):
-        known = dict(zip(words.items[number], scores[number].tolist(), strict=False))
-        weighed = [(weight[name], pairs) for name, pairs in said[task].items() if pairs]
-        ranks = _ranks(known, weighed)
-        rankings[task] = Merged(ranks=ranks, scores=known, support=_support(ranks, weighed), annotators=len(weighed))
-    return rankings
+    In plain Python, because a web process shows this too; what is learned over all tasks at once needs numpy.
+    """
+    scores = _scores_of_one(weighed, tie)
+    if not scores:
+        return None
+    ranks = _ranks(scores, weighed)
+    return Merged(ranks=ranks, scores=scores, support=_support(ranks, weighed), annotators=len(weighed))
+
+
+def _scores_of_one(weighed: Sequence[tuple[float, Pairs]], tie: float) -> dict[str, float]:
+    """The likeliest scores of one task's responses under a wide prior; Newton's method, as in `_scores`."""
+    place: dict[str, int] = {}
+    rows = [
+        (place.setdefault(a, len(place)), place.setdefault(b, len(place)), word, weight)
+        for weight, pairs in weighed
+        for (a, b), word in pairs.items()
+    ]
+    size = len(place)
+    scores = [0.0] * size
+    for _ in range(STEPS):
+        gradient = [-score / WIDE**2 for score in scores]
+        hessian = [[float(row == column) / WIDE**2 for column in range(size)] for row in range(size)]
+        for first, second, word, weight in rows:
+            ahead, strict = _davidson_of_one(weight * (scores[first] - scores[second]), tie)
+            push, bend = weight / 2 * (word - ahead), weight**2 / 4 * (strict - ahead**2)
+            gradient[first] += push
+            gradient[second] -= push
+            hessian[first][first] += bend
+            hessian[second][second] += bend
+            hessian[first][second] -= bend
+            hessian[second][first] -= bend
+        step = _solved(hessian, gradient)
+        longest = max(map(abs, step), default=0.0)
+        scores = [score + by * LONGEST / max(LONGEST, longest) for score, by in zip(scores, step, strict=True)]
+        if longest < 1e-10:
+            break
+    return {response: scores[number] for response, number in place.items()}
+
+
+def _davidson_of_one(lead: float, tie: float) -> tuple[float, float]:
+    """How often better minus how often worse, and how often one of the two, at a lead in logits."""
+    top = max(abs(lead) / 2, tie)
+    better, equal, worse = math.exp(lead / 2 - top), math.exp(tie - top), math.exp(-lead / 2 - top)
+    total = better + equal + worse
+    return (better - worse) / total, (better + worse) / total
+
+
+def _solved(matrix: list[list[float]], right: Sequence[float]) -> list[float]:
+    """The solution of a positive definite system, by elimination without pivots."""
+    rows = [[*row, value] for row, value in zip(matrix, right, strict=True)]
+    for pivot, row in enumerate(rows):
+        for below in rows[pivot + 1 :]:
+            factor = below[pivot] / row[pivot]
+            below[pivot:] = [value - factor * above for value, above in zip(below[pivot:], row[pivot:], strict=True)]
+    solution = [0.0] * len(rows)
+    for number in reversed(range(len(rows))):
+        row = rows[number]
+        known = sum(row[other] * solution[other] for other in range(number + 1, len(rows)))
+        solution[number] = (row[-1] - known) / row[number]
+    return solution
 
 
 def _ranks(scores: Mapping[str, float], weighed: Sequence[tuple[float, Pairs]]) -> dict[str, int]:

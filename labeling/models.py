@@ -58,6 +58,13 @@ def draw_lot() -> float:
     return random.random()
 
 
+def percent(default: int | None, *, least: int = 0, most: int = 100) -> models.PositiveSmallIntegerField[Any, Any]:
+    """A column for a percentage; one without a default may be empty."""
+    validators = [MinValueValidator(least), MaxValueValidator(most)]
+    empty = default is None
+    return models.PositiveSmallIntegerField(default=default, null=empty, blank=empty, validators=validators)
+
+
 class LabelingSettings(models.Model):
     """How one project labels."""
 
@@ -75,6 +82,13 @@ class LabelingSettings(models.Model):
     skip_limit = models.PositiveSmallIntegerField(default=3, validators=[MinValueValidator(1)])
     order = models.CharField(max_length=8, choices=Order, default=Order.SERVED)
     label_set = models.JSONField(default=default_label_set)
+    overlap_percent = percent(100)  # of the tasks have `overlap` seats; the others have one
+    extra_below = percent(None, least=1)  # one more seat where the first two agree on less than this of the pairs
+    daily_limit = models.PositiveIntegerField(null=True, blank=True, validators=[MinValueValidator(1)])
+    gold_percent = percent(0, most=50)  # of what is handed out to rank has a known answer
+    qualification_tasks = models.PositiveSmallIntegerField(default=0, validators=[MaxValueValidator(50)])
+    qualification_percent = percent(70)  # of the pairs that an annotator must put as the known answers do
+    shows_agreement = models.BooleanField(default=False)  # whether annotators see their own
 
     class Meta:
         verbose_name_plural = "labeling settings"
@@ -85,6 +99,12 @@ class LabelingSettings(models.Model):
             models.CheckConstraint(
                 condition=Q(overlap__gte=1, skip_limit__gte=1, lease_seconds__gte=1),
                 name="labeling_settings_are_sound",
+            ),
+            models.CheckConstraint(
+                condition=Q(overlap_percent__lte=100, gold_percent__lte=50, qualification_percent__lte=100)
+                & (Q(extra_below__isnull=True) | Q(extra_below__gte=1, extra_below__lte=100))
+                & (Q(daily_limit__isnull=True) | Q(daily_limit__gte=1)),
+                name="labeling_shares_are_sound",
             ),
             models.CheckConstraint(condition=Q(order__in=["served", "uniform", "score"]), name="task_order_is_known"),
         ]
@@ -112,6 +132,22 @@ class Guidelines(models.Model):
 
     def __str__(self) -> str:
         return f"guidelines {self.version} of project {self.project_id}"
+
+
+class GuidelinesAcknowledgement(models.Model):
+    """Someone has read a version of the guidelines; it is shown to them no more."""
+
+    guidelines = models.ForeignKey(Guidelines, on_delete=models.CASCADE, related_name="acknowledgements")
+    annotator = models.ForeignKey(User, on_delete=models.CASCADE, related_name="acknowledgements")
+    created_at = models.DateTimeField(default=now)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["guidelines", "annotator"], name="one_acknowledgement_a_version")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.annotator_id} has read {self.guidelines_id}"
 
 
 class Prompt(models.Model):
@@ -228,18 +264,23 @@ class Task(models.Model):
             ),
         ]
         indexes = [  # each matches one ORDER BY of queue.pick
-            models.Index(
-                fields=["project", "kind", "-priority", "-served", "id"],
+            models.Index(  # of `id + 0`: else PostgreSQL reads the rows of all older projects, in the order of the key
+                "project",
+                "kind",
+                "purpose",
+                F("priority").desc(),
+                F("served").desc(),
+                F("id") + 0,
                 condition=Q(state="open", seats_left__gt=0),
                 name="hand_out_most_served",
             ),
             models.Index(
-                fields=["project", "kind", "-priority", "lot", "id"],
+                fields=["project", "kind", "purpose", "-priority", "lot", "id"],
                 condition=Q(state="open", seats_left__gt=0),
                 name="hand_out_uniformly",
             ),
             models.Index(
-                fields=["project", "kind", "-priority", "-score", "id"],
+                fields=["project", "kind", "purpose", "-priority", "-score", "id"],
                 condition=Q(state="open", seats_left__gt=0),
                 name="hand_out_by_score",
             ),
@@ -311,6 +352,40 @@ class Lease(models.Model):
         return f"task {self.task_id} in the hands of {self.annotator_id}"
 
 
+class Bookmark(models.Model):
+    """How far an annotator is through the tasks of one priority: what is left of them begins after this number.
+
+    It spares the hand-out from looking, each time, at all that they have done and that others have still to do. Up to
+    the number, each task is submitted or skipped by them, or has all of its judgements, or is closed. It holds in the
+    edition of the project's queue in which it was laid (`queue.new_edition`).
+    """
+
+    annotator = models.ForeignKey(User, on_delete=models.CASCADE, related_name="+")
+    project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="+")
+    kind = models.CharField(max_length=13, choices=Kind)
+    priority = models.SmallIntegerField()
+    upto = models.BigIntegerField()
+    edition = models.BigIntegerField()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["annotator", "project", "kind", "priority"], name="one_bookmark_a_priority")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.annotator_id} is through to {self.upto}"
+
+
+class Edition(models.Model):
+    """How often tasks came to lie in a project's queue where a bookmark says that there is nothing left."""
+
+    project = models.OneToOneField(Project, on_delete=models.CASCADE, primary_key=True, related_name="+")
+    number = models.BigIntegerField(default=0)
+
+    def __str__(self) -> str:
+        return f"edition {self.number} of project {self.project_id}"
+
+
 class Draft(models.Model):
     """Work that is not submitted yet; it outlives its lease."""
 
@@ -323,6 +398,69 @@ class Draft(models.Model):
         return f"draft of {self.lease_id}"
 
 
+class Standing(models.TextChoices):
+    """What a reviewer last said of a word; a change is a new word, which nobody has looked at yet."""
+
+    UNREVIEWED = ""
+    ACCEPTED = "accepted"
+    RETURNED = "returned"  # its annotator is asked to look again; until then it enters no dataset
+
+
+class Conversation(models.Model):
+    """A conversation that one annotator writes from nothing, both sides of it; submitted, it is a demonstration.
+
+    Its id is chosen where it is written, and becomes the id of the lease that it is submitted with.
+    """
+
+    id = models.UUIDField(primary_key=True, editable=False)
+    project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="conversations")
+    annotator = models.ForeignKey(User, on_delete=models.CASCADE, related_name="conversations")
+    body = models.JSONField()
+    saved_at = models.DateTimeField(default=now)
+
+    class Meta:
+        indexes = [models.Index(fields=["annotator", "project", "-saved_at"], name="unfinished_conversations")]
+
+    def __str__(self) -> str:
+        return f"unfinished conversation {self.pk}"
+
+
+class Report(models.Model):
+    """An annotator's word that something is wrong with a prompt; it stays until someone who leads has looked."""
+
+    class Reason(models.TextChoices):
+        HARMFUL = "harmful"
+        PERSONAL_DATA = "personal_data"
+        BROKEN = "broken"
+        ASKED_BEFORE = "asked_before"
+        OTHER = "other"
+
+    project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="reports")
+    prompt = models.ForeignKey(Prompt, on_delete=models.CASCADE, related_name="reports")
+    task = models.ForeignKey(Task, null=True, blank=True, on_delete=models.SET_NULL, related_name="reports")
+    reporter = models.ForeignKey(User, on_delete=models.CASCADE, related_name="reports")
+    reason = models.CharField(max_length=13, choices=Reason)
+    note = models.CharField(max_length=2000, blank=True)
+    created_at = models.DateTimeField(default=now)
+    settled_at = models.DateTimeField(null=True, blank=True)
+    settled_by = models.ForeignKey(User, null=True, blank=True, on_delete=models.SET_NULL, related_name="+")
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["prompt", "reporter"], condition=Q(settled_at__isnull=True), name="one_open_report_a_person"
+            ),
+            models.CheckConstraint(
+                condition=Q(reason__in=["harmful", "personal_data", "broken", "asked_before", "other"]),
+                name="report_reason_is_known",
+            ),
+        ]
+        indexes = [models.Index(fields=["project", "-id"], condition=Q(settled_at__isnull=True), name="reports_open")]
+
+    def __str__(self) -> str:
+        return f"{self.reporter_id} reports prompt {self.prompt_id}: {self.reason}"
+
+
 class Said(models.Model):
     """What every word of an annotator has: who, when, under which guidelines, and what it supersedes."""
 
@@ -332,6 +470,7 @@ class Said(models.Model):
     )
     edit = models.UUIDField(null=True, blank=True)  # chosen by who changed it: the idempotency key of the change
     is_current = models.BooleanField(default=True)
+    standing = models.CharField(max_length=8, choices=Standing, default=Standing.UNREVIEWED, blank=True)
     is_simulated = models.BooleanField(default=False)
     source = models.CharField(max_length=100, blank=True)  # of an imported word
     guidelines_version = models.PositiveIntegerField(null=True, blank=True)
@@ -350,6 +489,8 @@ class Demonstration(Said):
     task = models.ForeignKey(Task, null=True, blank=True, on_delete=models.RESTRICT, related_name="demonstrations")
     lease = models.ForeignKey(Lease, null=True, blank=True, on_delete=models.RESTRICT, related_name="demonstrations")
     text = models.TextField()
+    started_from = models.ForeignKey(Response, null=True, blank=True, on_delete=models.RESTRICT, related_name="+")
+    is_conversation = models.BooleanField(default=False)  # they wrote the prompt too: its assistant's turns are ideal
     imported_as = models.CharField(max_length=200, blank=True)
 
     class Meta:
@@ -366,7 +507,12 @@ class Demonstration(Said):
             models.UniqueConstraint(fields=["lease", "edit"], name="one_demonstration_an_edit"),
         ]
         indexes = [
-            models.Index(fields=["project", "prompt"], condition=Q(is_current=True), name="demonstrations_in_force")
+            models.Index(fields=["project", "prompt"], condition=Q(is_current=True), name="demonstrations_in_force"),
+            models.Index(
+                fields=["annotator", "project"],
+                condition=Q(is_current=True, standing="returned"),
+                name="returned_demonstrations",
+            ),
         ]
 
     def __str__(self) -> str:
@@ -397,7 +543,14 @@ class Judgement(Said):
             ),
             models.UniqueConstraint(fields=["lease", "edit"], name="one_judgement_an_edit"),
         ]
-        indexes = [models.Index(fields=["project", "id"], condition=Q(is_current=True), name="judgements_in_force")]
+        indexes = [
+            models.Index(fields=["project", "id"], condition=Q(is_current=True), name="judgements_in_force"),
+            models.Index(
+                fields=["annotator", "project"],
+                condition=Q(is_current=True, standing="returned"),
+                name="returned_judgements",
+            ),
+        ]
 
     def __str__(self) -> str:
         return f"{self.form} of task {self.task_id} by {self.annotator_id}"
@@ -450,6 +603,89 @@ class Verdict(models.Model):
 
     def __str__(self) -> str:
         return f"{self.a_id} {self.word} {self.b_id}"
+
+
+class Review(models.Model):
+    """What a reviewer said of one word of an annotator; rows are added, never changed."""
+
+    project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="reviews")
+    judgement = models.ForeignKey(Judgement, null=True, blank=True, on_delete=models.CASCADE, related_name="reviews")
+    demonstration = models.ForeignKey(
+        Demonstration, null=True, blank=True, on_delete=models.CASCADE, related_name="reviews"
+    )
+    standing = models.CharField(max_length=8, choices=Standing)
+    comment = models.TextField(blank=True)
+    by = models.ForeignKey(User, on_delete=models.PROTECT, related_name="reviews")
+    created_at = models.DateTimeField(default=now)
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(judgement__isnull=True) ^ Q(demonstration__isnull=True), name="review_is_of_one_word"
+            ),
+            models.CheckConstraint(condition=Q(standing__in=["accepted", "returned"]), name="review_says_something"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.standing} by {self.by_id}"
+
+
+class Settlement(models.Model):
+    """A reviewer's last word on a ranking task; another one is a new row, which stands in the old one's place."""
+
+    task = models.ForeignKey(Task, on_delete=models.CASCADE, related_name="settlements")
+    ranks = models.JSONField()  # response id -> dense rank, 1 the best, ties share one
+    comment = models.TextField(blank=True)
+    by = models.ForeignKey(User, on_delete=models.PROTECT, related_name="settlements")
+    is_current = models.BooleanField(default=True)
+    created_at = models.DateTimeField(default=now)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["task"], condition=Q(is_current=True), name="one_settlement_stands")
+        ]
+
+    def __str__(self) -> str:
+        return f"task {self.task_id} settled by {self.by_id}"
+
+
+class KnownAnswer(models.Model):
+    """The answer to a gold or qualification task: annotators are measured by it and never told."""
+
+    task = models.OneToOneField(Task, on_delete=models.CASCADE, primary_key=True, related_name="known_answer")
+    origin = models.ForeignKey(Task, null=True, blank=True, on_delete=models.SET_NULL, related_name="known_copies")
+    ranks = models.JSONField()  # as in a settlement
+    by = models.ForeignKey(User, on_delete=models.PROTECT, related_name="+")
+    created_at = models.DateTimeField(default=now)
+
+    def __str__(self) -> str:
+        return f"answer to task {self.task_id}"
+
+
+class Qualification(models.Model):
+    """Whether an annotator's first tasks, whose answers are known, let them do real work."""
+
+    class State(models.TextChoices):
+        PASSED = "passed"
+        FAILED = "failed"
+        AGAIN = "again"  # they may try on tasks that they have not seen
+
+    project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="qualifications")
+    annotator = models.ForeignKey(User, on_delete=models.CASCADE, related_name="qualifications")
+    state = models.CharField(max_length=6, choices=State)
+    share = models.FloatField(null=True, blank=True)  # of the pairs put as the known answers do; ties count half
+    tasks = models.PositiveSmallIntegerField(default=0)
+    decided_by = models.ForeignKey(User, null=True, blank=True, on_delete=models.SET_NULL, related_name="+")
+    decided_at = models.DateTimeField(default=now)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["project", "annotator"], name="one_qualification_a_person"),
+            models.CheckConstraint(condition=Q(state__in=["passed", "failed", "again"]), name="qualification_is_known"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.annotator_id} {self.state} in project {self.project_id}"
 
 
 class QualityReport(models.Model):

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, timedelta
 from typing import TYPE_CHECKING
 
 from django.db.models import Avg, Count, Q
-from django.utils.timezone import localtime, now
+from django.db.models.functions import TruncDate
+from django.utils.timezone import now
 
 from labeling import queue
+from labeling.days import today
 from labeling.models import Demonstration, Judgement, Kind, Lease, Task
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from training.models import Project, User
 
 
+DAYS = 14
 MANY = 1000  # open tasks: nobody needs to know how many more there are, and a long queue must not slow the page
 
 
@@ -26,11 +31,6 @@ class Done:
     rankings: int
     demonstrations: int
     seconds_each: float | None
-
-
-def today() -> datetime:
-    """When the day began, in the server's time zone."""
-    return localtime().replace(hour=0, minute=0, second=0, microsecond=0)
 
 
 def done_since(annotator: User, project: Project, since: datetime) -> Done:
@@ -45,6 +45,35 @@ def done_since(annotator: User, project: Project, since: datetime) -> Done:
         demonstrations=written["count"],
         seconds_each=sum(number * seconds for number, seconds in timed) / count if count else None,
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Day:
+    """What one person did on one day."""
+
+    day: date
+    rankings: int
+    demonstrations: int
+
+
+def days(annotator: User, project: Project) -> list[Day]:
+    """The last two weeks, today last; what was submitted on each day, changes apart."""
+    begun = today() - timedelta(days=DAYS - 1)
+    mine = {"annotator": annotator, "project": project, "supersedes": None, "created_at__gte": begun}
+    on = {
+        model: dict(
+            model.objects.filter(**mine)
+            .annotate(day=TruncDate("created_at"))
+            .order_by()
+            .values_list("day")
+            .annotate(Count("pk"))
+        )
+        for model in (Judgement, Demonstration)
+    }
+    every = [(begun + timedelta(days=number)).date() for number in range(DAYS)]
+    return [
+        Day(day=day, rankings=on[Judgement].get(day, 0), demonstrations=on[Demonstration].get(day, 0)) for day in every
+    ]
 
 
 def open_tasks(annotator: User, project: Project) -> dict[str, int]:
@@ -70,7 +99,7 @@ def desk(project: Project) -> Desk:
     rankings = judgements.aggregate(
         people=Count("pk", filter=Q(is_simulated=False)), simulated=Count("pk", filter=Q(is_simulated=True))
     )
-    waiting = Task.objects.filter(project=project, state=Task.State.OPEN, seats_left__gt=0)
+    waiting = Task.objects.filter(project=project, purpose=Task.Purpose.WORK, state=Task.State.OPEN, seats_left__gt=0)
     waiting_by_kind = dict(waiting.order_by().values_list("kind").annotate(Count("pk")))
     return Desk(
         demonstrations=Demonstration.objects.filter(project=project, is_current=True).count(),
@@ -83,9 +112,3 @@ def desk(project: Project) -> Desk:
         .distinct()
         .count(),
     )
-
-
-def week() -> datetime:
-    """When the week began: Monday, in the server's time zone."""
-    start = today()
-    return start - timedelta(days=start.weekday())

@@ -32,6 +32,10 @@ class LabelingSettingsSerializer(serializers.Serializer[Any]):
     responses_per_task = serializers.IntegerField()
     overlap = serializers.IntegerField()
     lease_seconds = serializers.IntegerField()
+    daily_limit = serializers.IntegerField(allow_null=True)
+    qualification_tasks = serializers.IntegerField()
+    qualification_percent = serializers.IntegerField()
+    shows_agreement = serializers.BooleanField()
     label_set = LabelSetSerializer()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from django.db import transaction
@@ -10,6 +11,7 @@ from django.db import transaction
 from labeling import conversations, splits
 from labeling.batches import batched
 from labeling.models import Prompt
+from training import bulk
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
 STATEMENT = 500  # values in one IN (…)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class NewPrompt:
     """A prompt as it arrives, read but not yet known to the project."""
 
@@ -31,14 +33,16 @@ class NewPrompt:
     tags: tuple[str, ...] = ()
     priority: int = 0
     split: str | None = None
-    """The split that the file names."""
+    """The split that the file names for its group."""
+    line_split: str | None = None
+    """The split that its own line names."""
 
-    @property
+    @cached_property
     def text_hash(self) -> str:
         """What tells whether the project has it already."""
         return conversations.fingerprint(conversations.normal_form(self.messages) if self.messages else self.record)
 
-    @property
+    @cached_property
     def group(self) -> str:
         """What must not be torn apart."""
         return splits.group_of(self.messages, source=self.source, source_user=self.source_user, record=self.record)
@@ -53,7 +57,7 @@ def add_all(*, project: Project, wanted: Sequence[NewPrompt]) -> list[Prompt]:
     known = known_by_hash(project, [new.text_hash for new in wanted])
     missing = {new.text_hash: new for new in reversed(wanted) if new.text_hash not in known}
     split_of = splits_of_groups(project, list(missing.values()))
-    Prompt.objects.bulk_create(
+    made = bulk.write(
         [
             Prompt(
                 project=project,
@@ -68,10 +72,11 @@ def add_all(*, project: Project, wanted: Sequence[NewPrompt]) -> list[Prompt]:
             )
             for text_hash, new in reversed(missing.items())
         ],
-        ignore_conflicts=True,  # someone else may add the same text now; it is read back below
+        unless_there=True,  # someone else may add the same text now
     )
-    if missing:
-        known |= known_by_hash(project, list(missing))
+    known |= {prompt.text_hash: prompt for prompt in made}
+    if not missing.keys() <= known.keys():
+        known |= known_by_hash(project, missing.keys() - known.keys())
     return [known[new.text_hash] for new in wanted]
 
 

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, cast
 
-from django.db.models import Max
+from django.db.models import Max, Q
 from django.db.models.functions import Length
 from django.utils.timezone import now
 
@@ -19,6 +19,7 @@ from labeling import agreement, patterns, queue
 from labeling.models import Judgement, Placement, QualityReport, Task, Verdict
 from labeling.patterns import Observed
 from labeling.turns import Turns
+from labeling.words import as_record, of_ranks
 from training import records
 from training.models import User
 
@@ -42,6 +43,8 @@ class Material:
     observed: list[Observed]
     people: dict[str, User]
     is_capped: bool
+    known: dict[str, agreement.Agreement]
+    """By name: how far they agree with the answers of gold and qualification tasks."""
 
     @property
     def shared(self) -> dict[str, list[records.Judgement]]:
@@ -108,7 +111,10 @@ def gather(project: Project, *, simulated: bool) -> Material:
         said = said.filter(pk__gte=oldest)
     placements, read = placements_of(said)
     verdicts = verdicts_of(said)
-    users = list(User.objects.filter(judgements__in=said).distinct())
+    measured = Judgement.objects.filter(project=project, is_current=True, task__known_answer__isnull=False)
+    if not simulated:
+        measured = measured.filter(is_simulated=False)
+    users = list(User.objects.filter(Q(judgements__in=said) | Q(judgements__in=measured)).distinct())
     names = names_of(users)
     tasks: dict[str, list[records.Judgement]] = defaultdict(list)
     observed = []
@@ -129,8 +135,25 @@ def gather(project: Project, *, simulated: bool) -> Material:
         tasks[task].append(ranking)
         characters = (word.asked or 0) + read[word.pk]
         observed.append(Observed(task=task, at=word.created_at, ranking=ranking, characters=characters))
-    known = {names[person.pk]: person for person in users}
-    return Material(tasks=dict(tasks), observed=observed, people=known, is_capped=oldest is not None)
+    return Material(
+        tasks=dict(tasks),
+        observed=observed,
+        people={names[person.pk]: person for person in users},
+        is_capped=oldest is not None,
+        known=against_known(measured, names),
+    )
+
+
+def against_known(said: QuerySet[Judgement], names: Mapping[int, str]) -> dict[str, agreement.Agreement]:
+    """How far each annotator agrees with the known answers, with a fixed number of statements."""
+    tasks: dict[str, list[records.Judgement]] = defaultdict(list)
+    answers: dict[str, records.Judgement] = {}
+    words = said.select_related("task__known_answer").prefetch_related("placements", "verdicts")
+    for word in words.order_by("-pk")[:LARGEST]:
+        task = str(word.task_id)
+        tasks[task].append(as_record(word, annotator=names[word.annotator_id]))
+        answers[task] = of_ranks(word.task.known_answer.ranks, annotator="known")
+    return agreement.against_gold(tasks, answers)
 
 
 def placements_of(said: QuerySet[Judgement]) -> tuple[dict[int, list[records.Placement]], Counter[int]]:
@@ -196,6 +219,7 @@ def people(material: Material) -> list[dict[str, Any]]:
             "simulated": person.is_simulated,
             "judgements": count[name],
             "agreement": agreed(rest.get(name)),
+            "known": agreed(material.known.get(name)),
             "pace": asdict(paces[name]) if name in paces else None,
             "ratings": given(ratings.get(name)),
         }

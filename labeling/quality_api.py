@@ -10,22 +10,13 @@ from rest_framework.response import Response as Answer
 
 from labeling import quality
 from labeling.api import LabelingView, asker, parsed
+from labeling.serializers import EstimateSerializer
 from training import access
 
 if TYPE_CHECKING:
     from rest_framework.request import Request
 
 SIMULATED = OpenApiParameter("simulated", bool, description="With what simulated annotators said.")
-
-
-class EstimateSerializer(serializers.Serializer[Any]):
-    """A figure with its 95 % interval; no bounds where a single task cannot tell."""
-
-    value = serializers.FloatField()
-    low = serializers.FloatField(allow_null=True)
-    high = serializers.FloatField(allow_null=True)
-    count = serializers.FloatField(help_text="Comparisons, or values, behind it.")
-    tasks = serializers.IntegerField()
 
 
 class AgreementSerializer(serializers.Serializer[Any]):
@@ -61,6 +52,7 @@ class LabelerSerializer(serializers.Serializer[Any]):
     simulated = serializers.BooleanField()
     judgements = serializers.IntegerField()
     agreement = AgreementSerializer()
+    known = AgreementSerializer(help_text="With the known answers of gold and qualification tasks.")
     pace = PaceSerializer(allow_null=True)
     ratings = RatingsSerializer(allow_null=True)
 

@@ -5,27 +5,43 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from django.db import IntegrityError, connection, transaction
-from django.db.models import Exists, F, OuterRef, Subquery, Sum
-from django.db.models.functions import Coalesce
+from django.db.models import BooleanField, CharField, Exists, F, Field, IntegerField, OuterRef, Subquery, Sum
+from django.db.models.expressions import RawSQL
+from django.db.models.functions import Coalesce, Mod
 from django.utils.timezone import now
 
-from labeling import prompts
+from labeling import days, prompts, qualification, shelves
 from labeling.batches import batched
-from labeling.models import Candidate, Draft, Guidelines, Kind, LabelingSettings, Lease, Prompt, Response, Task
-from training import access
-from training.models import Membership
+from labeling.models import (
+    Candidate,
+    Draft,
+    Guidelines,
+    Kind,
+    KnownAnswer,
+    LabelingSettings,
+    Lease,
+    Prompt,
+    Qualification,
+    Response,
+    Settlement,
+    Task,
+)
+from training import access, bulk
+from training.composed import Composed, ComposedChange, deleted, updated
+from training.models import Membership, Project
 from training.refusals import Refusal
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
+    from datetime import datetime
     from uuid import UUID
 
     from django.db.models import QuerySet
 
-    from training.models import Checkpoint, Job, Project, User
+    from training.models import Checkpoint, Job, User
     from training.records import SampleLine
 
 HELD_AT_MOST = 2
@@ -43,6 +59,11 @@ class NoSuchLease(Refusal):
 class TooManyLeases(Refusal):
     code, status = "too_many_leases", 409
     message = "You already hold two tasks. Finish one, skip it or give it back first."
+
+
+class DailyLimitReached(Refusal):
+    code, status = "daily_limit_reached", 409
+    message = "You have done what this project asks of one person in a day. It goes on tomorrow."
 
 
 class LeaseExpired(Refusal):
@@ -63,30 +84,9 @@ class Handout:
     prompt: Prompt
     responses: list[Response] = field(default_factory=list)
     """In the order that this annotator is shown."""
+    samples: bool = False
+    """Whether models have written responses that a demonstration may start from."""
     draft: Draft | None = None
-
-
-# One statement picks the next task, locks it and takes a seat: what is locked is what is counted.
-PICK = """
-    UPDATE labeling_task SET seats_left = seats_left - 1
-    WHERE id = (
-        SELECT task.id FROM labeling_task AS task
-        WHERE task.project_id = %s AND task.kind = %s AND task.state = 'open' AND task.seats_left > 0
-          AND NOT EXISTS (
-              SELECT 1 FROM labeling_lease AS seen
-              WHERE seen.task_id = task.id AND seen.annotator_id = %s AND seen.state <> 'given_back'
-          )
-        ORDER BY task.priority DESC, {order}
-        LIMIT 1 {lock}
-    )
-    RETURNING id, prompt_id
-"""
-ORDERS = {
-    LabelingSettings.Order.SERVED: "task.served DESC, task.id",
-    LabelingSettings.Order.UNIFORM: "task.lot, task.id",
-    LabelingSettings.Order.SCORE: "task.score DESC, task.id",
-}
-LOCKS = {"postgresql": "FOR UPDATE OF task SKIP LOCKED", "sqlite": ""}  # SQLite has one writer at a time
 
 
 def lease_next(*, annotator: User, slug: str, kind: str) -> Handout | None:
@@ -96,9 +96,9 @@ def lease_next(*, annotator: User, slug: str, kind: str) -> Handout | None:
     TooManyLeases: an annotator holds two leases of a kind at most, the one in front of them and the one prefetched.
     """
     handout = None
-    for _ in range(TRIES):
+    for tried in range(TRIES):
         try:
-            handout = hand_out(annotator=annotator, slug=slug, kind=kind)
+            handout = hand_out(annotator=annotator, slug=slug, kind=kind, bookmarked=not tried)
         except IntegrityError:
             continue  # another request of the same annotator was quicker; its lease is seen now
         if handout or not (expire(project_slug=slug) or open_to(annotator, slug=slug, kind=kind).exists()):
@@ -107,21 +107,20 @@ def lease_next(*, annotator: User, slug: str, kind: str) -> Handout | None:
 
 
 @transaction.atomic(durable=True)
-def hand_out(*, annotator: User, slug: str, kind: str) -> Handout | None:
-    """One try at handing out a task."""
+def hand_out(*, annotator: User, slug: str, kind: str, bookmarked: bool) -> Handout | None:
+    """One try at handing out a task; where nothing is found behind the bookmarks, another looks everywhere."""
     desk = desk_of(annotator=annotator, slug=slug, kind=kind)
-    if desk.slots == BOTH:
-        raise TooManyLeases
+    desk.check(kind)
     if desk.expired is not None:
         lease = locked(annotator=annotator, lease_id=desk.expired)
         if can_be_reopened(lease):
             reopen(lease, desk)
             return papers(lease)
-    picked = pick(desk.project, kind=kind, annotator=annotator)
+    picked = pick(desk, kind=kind, annotator=annotator, bookmarked=bookmarked)
     if picked is None:
         return None
     task_id, prompt_id = picked
-    prompt, responses = sheet(task_id, prompt_id, kind)
+    prompt, responses, samples = sheet(task_id, prompt_id, kind)
     random.shuffle(responses)
     lease = Lease.objects.create(
         project=desk.project,
@@ -133,7 +132,7 @@ def hand_out(*, annotator: User, slug: str, kind: str) -> Handout | None:
         guidelines_version=desk.guidelines_version,
         expires_at=now() + timedelta(seconds=desk.settings.lease_seconds),
     )
-    return Handout(lease=lease, prompt=prompt, responses=responses)
+    return Handout(lease=lease, prompt=prompt, responses=responses, samples=samples)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,30 +144,58 @@ class Desk:
     slots: int
     expired: UUID | None
     guidelines_version: int | None
+    done_today: int
+    """What they submitted today and hold now; counted where there is a daily limit."""
+    first_tasks: FirstTasks | None
+    """None for those who may do real work."""
+    has_gold: bool
+    """Whether there is a gold task that they have not seen; looked for where the project hands any out."""
 
     @property
     def free_slot(self) -> int:
         """The slot that a new lease takes."""
         return SECOND if self.slots == FIRST else FIRST
 
+    def check(self, kind: str) -> None:
+        """Refuse one more task of a kind. Raises TooManyLeases, DailyLimitReached, NotQualified and QualifyFirst."""
+        if self.slots == BOTH:
+            raise TooManyLeases
+        self.check_day()
+        self.check_first_tasks(kind)
+
+    def check_day(self) -> None:
+        """Refuse more work than the project asks of one person in a day. Raises DailyLimitReached."""
+        limit = self.settings.daily_limit
+        if limit is not None and self.done_today >= limit:
+            raise DailyLimitReached(limit=limit, again_at=days.tomorrow().isoformat())
+
+    def check_first_tasks(self, kind: str) -> None:
+        """Refuse work to those whose first tasks are not done. Raises NotQualified and QualifyFirst."""
+        if self.first_tasks is not None:
+            if self.first_tasks.failed:
+                raise qualification.NotQualified
+            if kind != Kind.RANKING:
+                raise qualification.QualifyFirst
+
+    def check_real_work(self) -> None:
+        """Refuse one more task that no queue chose. Raises what `check` raises, and QualifyFirst."""
+        self.check(Kind.RANKING)
+        if self.first_tasks is not None:
+            raise qualification.QualifyFirst
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FirstTasks:
+    """How far an annotator is with the tasks that let them do real work."""
+
+    failed: bool
+    tried: int
+    """Answered, or in their hands."""
+
 
 def desk_of(*, annotator: User, slug: str, kind: str) -> Desk:
-    """Membership, settings, what is held and what may come back: one statement."""
-    mine = Lease.objects.filter(annotator=annotator, project=OuterRef("project"), kind=kind).order_by()
-    held = mine.filter(state=Lease.State.LIVE).values("annotator").annotate(slots=Sum("slot")).values("slots")
-    expired = mine.filter(state=Lease.State.EXPIRED, task__state=Task.State.OPEN, task__seats_left__gt=0)
-    membership = (
-        Membership.objects.filter(user=annotator, project__slug=slug)
-        .select_related("project__labeling")
-        .annotate(
-            held_slots=Coalesce(Subquery(held), 0),
-            expired_lease=Subquery(expired.order_by("-ended_at").values("pk")[:1]),
-            newest_guidelines=Subquery(
-                Guidelines.objects.filter(project=OuterRef("project")).order_by("-version").values("version")[:1]
-            ),
-        )
-        .first()
-    )
+    """Membership, settings, what is held, what may come back and what a rule asks for: one statement."""
+    membership: Any = DESK.first(annotator=annotator.pk, slug=slug, kind=kind, today=days.today())
     if membership is None:
         raise access.NoSuchProject
     if membership.role not in access.LABELERS:
@@ -179,7 +206,124 @@ def desk_of(*, annotator: User, slug: str, kind: str) -> Desk:
         slots=membership.held_slots,
         expired=membership.expired_lease,
         guidelines_version=membership.newest_guidelines,
+        done_today=membership.done_today or 0,
+        first_tasks=first_tasks_of(membership, annotator),
+        has_gold=bool(membership.has_gold),
     )
+
+
+# What rules ask for; written out, each is asked where its rule is in force and nowhere else.
+MINE = """
+    FROM labeling_lease AS mine JOIN labeling_task AS task ON task.id = mine.task_id
+    WHERE mine.annotator_id = training_membership.user_id AND mine.project_id = training_membership.project_id
+"""
+FIRST_TASKS = f"{MINE} AND task.purpose = 'qualification'"
+STATE = """
+    SELECT q.{column} FROM labeling_qualification AS q
+    WHERE q.annotator_id = training_membership.user_id AND q.project_id = training_membership.project_id
+"""
+SINCE_THEN = f"{STATE.format(column='id')} AND q.state = 'again' AND q.decided_at > mine.created_at"
+UNSEEN = """
+    SELECT 1 FROM labeling_task AS task
+    WHERE task.project_id = training_membership.project_id AND task.purpose = '{purpose}'
+      AND task.state = 'open' AND task.seats_left > 0
+      AND NOT EXISTS (
+          SELECT 1 FROM labeling_lease AS seen
+          WHERE seen.task_id {same}
+            AND seen.annotator_id = training_membership.user_id AND seen.state <> 'given_back'
+      )
+"""
+HAS_LIMIT, HAS_FIRST_TASKS, HAS_GOLD = "daily_limit > 0", "qualification_tasks > 0", "gold_percent > 0"
+WHAT_RULES_ASK: dict[str, tuple[str, str, Field[Any, Any]]] = {
+    "done_today": (
+        HAS_LIMIT,
+        f"SELECT COUNT(*) {MINE} AND (mine.state = 'live' OR (mine.state = 'submitted' AND mine.ended_at >= %s))",
+        IntegerField(),
+    ),
+    "qualified": (HAS_FIRST_TASKS, STATE.format(column="state"), CharField()),
+    "tried": (
+        HAS_FIRST_TASKS,
+        f"SELECT COUNT(*) {FIRST_TASKS} AND mine.state IN ('live', 'submitted') AND NOT EXISTS ({SINCE_THEN})",
+        IntegerField(),
+    ),
+    "has_seen_first": (
+        HAS_FIRST_TASKS,
+        f"EXISTS (SELECT 1 {FIRST_TASKS} AND mine.state <> 'given_back')",
+        BooleanField(),
+    ),
+    "has_first": (
+        HAS_FIRST_TASKS,
+        f"EXISTS ({UNSEEN.format(purpose='qualification', same=shelves.SAME_OR_ITS_ORIGIN)})",
+        BooleanField(),
+    ),
+    "has_worked": (
+        HAS_FIRST_TASKS,
+        f"EXISTS (SELECT 1 {MINE} AND mine.state = 'submitted' AND task.purpose = 'work')",
+        BooleanField(),
+    ),
+    "has_gold": (
+        HAS_GOLD,
+        f"EXISTS ({UNSEEN.format(purpose='gold', same=shelves.SAME_OR_ITS_ORIGIN)})",
+        BooleanField(),
+    ),
+}
+
+
+def what_rules_ask(today: datetime) -> dict[str, RawSQL]:
+    """What must be known of an annotator where a project has a daily limit, first tasks or gold; else null."""
+    began = connection.ops.adapt_datetimefield_value(today)
+    return {
+        name: RawSQL(  # noqa: S611 (all of it is written above)
+            f"CASE WHEN labeling_labelingsettings.{rule} THEN ({sql}) END",
+            [began] * sql.count("%s"),
+            output_field=field,
+        )
+        for name, (rule, sql, field) in WHAT_RULES_ASK.items()
+    }
+
+
+def desks(annotator: int, slug: str, kind: str, today: datetime) -> QuerySet[Membership]:
+    """The annotator's membership, with everything that a desk holds."""
+    mine = Lease.objects.filter(annotator=annotator, project=OuterRef("project"), kind=kind).order_by()
+    held = mine.filter(state=Lease.State.LIVE).values("annotator").annotate(slots=Sum("slot")).values("slots")
+    expired = mine.filter(state=Lease.State.EXPIRED, task__state=Task.State.OPEN, task__seats_left__gt=0)
+    newest = Guidelines.objects.filter(project=OuterRef("project")).order_by("-version").values("version")
+    return (
+        Membership.objects.active()
+        .filter(user=annotator, project__slug=slug)
+        .select_related("project__labeling")
+        .annotate(
+            held_slots=Coalesce(Subquery(held), 0),
+            expired_lease=Subquery(expired.order_by("-ended_at").values("pk")[:1]),
+            newest_guidelines=Subquery(newest[:1]),
+            **what_rules_ask(today),
+        )
+    )
+
+
+DESK = Composed(
+    desks,
+    annotator=Lease.annotator,
+    slug=Project.slug,
+    kind=Lease.kind,
+    today=Lease.ended_at,
+)
+
+
+def first_tasks_of(membership: Any, annotator: User) -> FirstTasks | None:
+    """How far someone is with their first tasks; None for those of whom none is asked."""
+    asked = membership.role == Membership.Role.ANNOTATOR and not annotator.is_simulated
+    if not asked or not settings_of(membership.project).qualification_tasks:
+        return None
+    state = membership.qualified
+    if state == Qualification.State.PASSED:
+        return None
+    if not state:
+        if membership.has_worked or not (membership.has_first or membership.has_seen_first):
+            return None
+        return FirstTasks(failed=False, tried=membership.tried)
+    failed = state == Qualification.State.FAILED or not (membership.has_first or membership.tried)
+    return FirstTasks(failed=failed, tried=membership.tried)
 
 
 def settings_of(project: Project) -> LabelingSettings:
@@ -191,34 +335,57 @@ def settings_of(project: Project) -> LabelingSettings:
         return settings
 
 
-def pick(project: Project, *, kind: str, annotator: User) -> tuple[int, int] | None:
-    """Take a seat of the task that comes next for the annotator: its id and its prompt's."""
-    statement = statement_of(settings_of(project).order)
-    with connection.cursor() as cursor:
-        cursor.execute(statement, [project.pk, kind, annotator.pk])
-        row = cursor.fetchone()
-    return (row[0], row[1]) if row else None
+def pick(desk: Desk, *, kind: str, annotator: User, bookmarked: bool) -> tuple[int, int] | None:
+    """Take a seat of the task that comes next for the annotator: its id and its prompt's.
+
+    First tasks come before real work, so many and no more; then, as often as the project says, a gold task.
+    """
+    purposes = Task.Purpose
+    if desk.first_tasks is not None:
+        if desk.first_tasks.tried >= desk.settings.qualification_tasks:
+            return None  # what they hold decides
+        return shelves.take(shelves.statement_of_known(purposes.QUALIFICATION), desk.project, kind, annotator)
+    draws_gold = kind == Kind.RANKING and desk.has_gold and 100 * random.random() < desk.settings.gold_percent
+    gold = (
+        shelves.take(shelves.statement_of_known(purposes.GOLD), desk.project, kind, annotator) if draws_gold else None
+    )
+    work = shelves.statement_of(desk.settings.order, bookmarked=bookmarked)
+    return gold or shelves.take(work, desk.project, kind, annotator)
 
 
-def statement_of(order: str) -> str:
-    """The statement that picks, for this database."""
-    return PICK.format(order=ORDERS[LabelingSettings.Order(order)], lock=LOCKS[connection.vendor])
-
-
-def sheet(task_id: int, prompt_id: int, kind: str) -> tuple[Prompt, list[Response]]:
-    """A task's prompt and responses: one statement."""
+def sheet(task_id: int, prompt_id: int, kind: str) -> tuple[Prompt, list[Response], bool]:
+    """A task's prompt, its responses, and whether a demonstration may start from samples: one statement."""
     if kind == Kind.DEMONSTRATION:
-        return Prompt.objects.get(pk=prompt_id), []
-    candidates = list(Candidate.objects.filter(task=task_id).select_related("response", "task__prompt"))
-    return candidates[0].task.prompt, [candidate.response for candidate in candidates]
+        (prompt,) = ASKED.all(prompt=prompt_id)
+        return prompt, [], prompt.samples
+    candidates = COMPARED.all(task=task_id)
+    return candidates[0].task.prompt, [candidate.response for candidate in candidates], False
+
+
+ASKED: Composed[Any] = Composed(
+    lambda prompt: Prompt.objects.filter(pk=prompt).annotate(samples=Exists(samples_of(OuterRef("pk")))),
+    prompt=Prompt.id,
+)
+COMPARED = Composed(
+    lambda task: Candidate.objects.filter(task=task).select_related("response", "task__prompt"),
+    task=Candidate.task,
+)
+
+
+def samples_of(prompt: OuterRef | int) -> QuerySet[Response]:
+    """What models wrote to a prompt."""
+    return Response.objects.filter(prompt=prompt, author=None)
 
 
 def papers(lease: Lease) -> Handout:
     """What the holder of a lease sees: the responses in the order that was stored."""
-    prompt, responses = sheet(lease.task_id, lease.task.prompt_id, lease.kind)
+    prompt, responses, samples = sheet(lease.task_id, lease.task.prompt_id, lease.kind)
+    if lease.kind == Kind.DEMONSTRATION and lease.shown:
+        responses = list(Response.objects.filter(pk__in=lease.shown))
     place_of = {response_id: place for place, response_id in enumerate(lease.shown)}
     responses.sort(key=lambda response: place_of.get(str(response.pk), len(place_of)))  # of an import nobody knows it
-    return Handout(lease=lease, prompt=prompt, responses=responses, draft=Draft.objects.filter(lease=lease).first())
+    draft = Draft.objects.filter(lease=lease).first()
+    return Handout(lease=lease, prompt=prompt, responses=responses, samples=samples, draft=draft)
 
 
 def in_hand(*, annotator: User, slug: str, kind: str) -> list[Handout]:
@@ -231,19 +398,23 @@ def in_hand(*, annotator: User, slug: str, kind: str) -> list[Handout]:
 
 def locked(*, annotator: User, lease_id: UUID, kind: str | None = None) -> Lease:
     """The annotator's lease with its task, both locked until the transaction ends. Raises NoSuchLease."""
-    lease = (
-        Lease.objects.select_for_update(of=("self", "task"))
-        .select_related("task", "project__labeling")
-        .filter(
-            Exists(Membership.objects.filter(user=annotator, project=OuterRef("project"), role__in=access.LABELERS)),
-            pk=lease_id,
-            annotator=annotator,
-        )
-        .first()
-    )
+    lease = HELD.first(lease=lease_id, annotator=annotator.pk)
     if lease is None or (kind is not None and lease.kind != kind):
         raise NoSuchLease
     return lease
+
+
+def held(lease: UUID, annotator: int) -> QuerySet[Lease]:
+    """A lease of someone who still labels in its project, to be locked with its task."""
+    members = Membership.objects.active().filter(user=annotator, project=OuterRef("project"), role__in=access.LABELERS)
+    return (
+        Lease.objects.select_for_update(of=("self", "task"))
+        .select_related("task", "project__labeling")
+        .filter(Exists(members), pk=lease, annotator=annotator)
+    )
+
+
+HELD = Composed(held, lease=Lease.id, annotator=Lease.annotator)
 
 
 def can_be_reopened(lease: Lease) -> bool:
@@ -297,7 +468,8 @@ def skip(*, annotator: User, lease_id: UUID, reason: str = "") -> None:
     task.save(update_fields=["skips", "seats_left", "state"])
     lease.skip_reason = reason
     close(lease, Lease.State.SKIPPED)
-    Draft.objects.filter(lease=lease).delete()
+    NO_DRAFT.run(lease=lease.pk)
+    qualification.decide(lease, settings_of(lease.project))
 
 
 @transaction.atomic(durable=True)
@@ -311,13 +483,22 @@ def give_back(*, annotator: User, lease_id: UUID) -> None:
     if lease.state == Lease.State.LIVE:
         Task.objects.filter(pk=lease.task_id).update(seats_left=F("seats_left") + 1)
     close(lease, Lease.State.GIVEN_BACK)
-    Draft.objects.filter(lease=lease).delete()
+    NO_DRAFT.run(lease=lease.pk)
 
 
 def close(lease: Lease, state: Lease.State) -> None:
     """End a lease that is locked."""
     lease.state, lease.slot, lease.ended_at = state, None, now()
-    lease.save(update_fields=["state", "slot", "ended_at", "skip_reason"])
+    CLOSED.run(lease=lease.pk, state=state, ended_at=lease.ended_at, skip_reason=lease.skip_reason)
+
+
+CLOSED = ComposedChange(
+    lambda lease, **ending: updated(Lease.objects.filter(pk=lease), slot=None, **ending),
+    lease=Lease.id,
+    state=Lease.state,
+    ended_at=Lease.ended_at,
+    skip_reason=Lease.skip_reason,
+)
 
 
 def settle(lease: Lease) -> None:
@@ -332,9 +513,20 @@ def settle(lease: Lease) -> None:
         if not can_be_reopened(lease):
             raise LeaseExpired
         seats = 1
-    Task.objects.filter(pk=lease.task_id).update(served=F("served") + 1, seats_left=F("seats_left") - seats)
+    SERVED.run(task=lease.task_id, seats=seats)
     close(lease, Lease.State.SUBMITTED)
-    Draft.objects.filter(lease=lease).delete()
+    NO_DRAFT.run(lease=lease.pk)
+    shelves.move_on(lease, order=settings_of(lease.project).order)
+
+
+SERVED = ComposedChange(
+    lambda task, seats: updated(
+        Task.objects.filter(pk=task), served=F("served") + 1, seats_left=F("seats_left") - seats
+    ),
+    task=Task.id,
+    seats=Task.seats_left,
+)
+NO_DRAFT = ComposedChange(lambda lease: deleted(Draft.objects.filter(lease=lease)), lease=Lease.id)
 
 
 def expire(*, project_slug: str | None = None) -> int:
@@ -348,69 +540,129 @@ def expire(*, project_slug: str | None = None) -> int:
 @transaction.atomic(durable=True)
 def expire_one(lease_id: UUID) -> bool:
     """End one overdue lease, unless someone renewed or ended it in the meantime."""
-    moment = now()
-    overdue = Lease.objects.filter(pk=lease_id, state=Lease.State.LIVE, expires_at__lt=moment)
-    if not overdue.update(state=Lease.State.EXPIRED, slot=None, ended_at=moment):
+    return end(Lease.objects.filter(pk=lease_id, state=Lease.State.LIVE, expires_at__lt=now()), lease_id)
+
+
+@transaction.atomic
+def take_back(*, project: Project, annotator: User) -> None:
+    """Return the seats of everything that an annotator holds; their drafts are kept for when they come back."""
+    held = Lease.objects.filter(project=project, annotator=annotator, state=Lease.State.LIVE)
+    for lease_id in list(held.values_list("pk", flat=True)):
+        end(held.filter(pk=lease_id), lease_id)
+
+
+def end(lease: QuerySet[Lease], lease_id: UUID) -> bool:
+    """End a lease and return its seat, if it is still among those that are meant: a compare-and-set."""
+    if not lease.update(state=Lease.State.EXPIRED, slot=None, ended_at=now()):
         return False
     Task.objects.filter(leases=lease_id).update(seats_left=F("seats_left") + 1)
     return True
 
 
-@transaction.atomic
-def raise_overlap(*, tasks: Iterable[int], seats: int) -> int:
-    """Let each of the tasks have `seats` seats; those that have as many keep them. How many tasks grew."""
-    return Task.objects.filter(pk__in=list(tasks), seats__lt=seats).update(
-        seats_left=F("seats_left") + (seats - F("seats")), seats=seats
+def seats_of(settings: LabelingSettings) -> int:
+    """How many seats a new task gets: the project's overlap, or one, by lot."""
+    return settings.overlap if 100 * random.random() < settings.overlap_percent else 1
+
+
+def open_task(settings: LabelingSettings, kind: str, prompt: Prompt, *, priority: int, job: Job | None = None) -> Task:
+    """A new task with all of its seats free, not written yet."""
+    seats = seats_of(settings)
+    return Task(
+        project_id=settings.project_id,
+        kind=kind,
+        prompt=prompt,
+        job=job,
+        seats=seats,
+        seats_left=seats,
+        priority=priority,
     )
 
 
 @transaction.atomic
-def retire(*, prompt: Prompt) -> None:
-    """Hand out no task of this prompt any more; what was said stays."""
-    Prompt.objects.filter(pk=prompt.pk, retired_at=None).update(retired_at=now())
-    Task.objects.filter(prompt=prompt, state=Task.State.OPEN).update(state=Task.State.RETIRED)
+def raise_overlap(*, tasks: QuerySet[Task], seats: int) -> int:
+    """Let each of the tasks have `seats` seats; those that have as many keep them. How many tasks grew.
+
+    Tasks that had all of their judgements are open again.
+    """
+    projects = list(tasks.order_by().values_list("project_id", flat=True).distinct())
+    grown = add_seats(tasks=tasks, seats=seats)
+    for project in sorted(projects):
+        shelves.new_edition(project)
+    return grown
+
+
+def add_seats(*, tasks: QuerySet[Task], seats: int) -> int:
+    """Let tasks that still wait for a judgement have `seats` seats: part of the transaction in which they get it."""
+    return tasks.filter(seats__lt=seats).update(seats_left=F("seats_left") + (seats - F("seats")), seats=seats)
+
+
+def of_a_hundred(tasks: QuerySet[Task], percent: int) -> QuerySet[Task]:
+    """So many of a hundred tasks, evenly over the numbers that they have."""
+    return tasks.alias(place=Mod("pk", 100)).filter(place__lt=percent)
+
+
+@transaction.atomic
+def retire(*, prompts: QuerySet[Prompt]) -> None:
+    """Hand out no task of these prompts any more; what was said stays."""
+    prompts.filter(retired_at=None).update(retired_at=now())
+    Task.objects.filter(prompt__in=prompts, state=Task.State.OPEN).update(state=Task.State.RETIRED)
+
+
+@transaction.atomic
+def take_up(*, prompts: QuerySet[Prompt]) -> None:
+    """Hand retired prompts out again, but for tasks that were settled or copied into a known answer meanwhile."""
+    was_retired = list(prompts.exclude(retired_at=None).values_list("pk", flat=True))
+    prompts.update(retired_at=None)
+    Task.objects.filter(
+        ~Exists(Settlement.objects.filter(task=OuterRef("pk"))),
+        ~Exists(KnownAnswer.objects.filter(origin=OuterRef("pk"))),
+        prompt__in=was_retired,
+        state=Task.State.RETIRED,
+    ).update(state=Task.State.OPEN)
+    for project in sorted(set(prompts.values_list("project_id", flat=True))):
+        shelves.new_edition(project)
 
 
 @transaction.atomic
 def ask_for_demonstrations(*, project: Project, wanted: Iterable[Prompt], priority: int | None = None) -> int:
     """Open one demonstration task for each prompt that has none yet; how many were opened."""
-    seats = settings_of(project).overlap
+    settings = settings_of(project)
     opened = 0
     for batch in batched(wanted, SAMPLES_A_BATCH):
         asked = set(Task.objects.filter(prompt__in=batch, kind=Kind.DEMONSTRATION).values_list("prompt_id", flat=True))
         tasks = [
-            Task(
-                project=project,
-                kind=Kind.DEMONSTRATION,
-                prompt=prompt,
-                seats=seats,
-                seats_left=seats,
-                priority=prompt.priority if priority is None else priority,
-            )
+            open_task(settings, Kind.DEMONSTRATION, prompt, priority=prompt.priority if priority is None else priority)
             for prompt in batch
             if prompt.pk not in asked
         ]
-        opened += len(Task.objects.bulk_create(tasks))
+        opened += len(bulk.write(tasks))
+    if opened:
+        shelves.new_edition(project.pk)
     return opened
 
 
 @transaction.atomic
-def place(*, job: Job, samples: Iterable[SampleLine], checkpoint: Checkpoint | None, priority: int = 0) -> int:
+def place(
+    *, job: Job, samples: Iterable[SampleLine], authors: Mapping[str, Checkpoint | None], priority: int = 0
+) -> int:
     """Put what a job sampled in the queue, one ranking task a prompt; how many tasks are new.
 
+    authors: the checkpoint behind each name that a sample may go by; what they wrote to one prompt is ranked together.
     Placing twice changes nothing. Empty responses are left out, identical ones become one, and a prompt with fewer
     than two different responses has nothing to rank.
     """
-    return sum(
-        place_batch(job=job, samples=batch, checkpoint=checkpoint, priority=priority)
+    placed = sum(
+        place_batch(job=job, samples=batch, authors=authors, priority=priority)
         for batch in batched(samples, SAMPLES_A_BATCH)
     )
+    shelves.new_edition(job.project_id)
+    return placed
 
 
-def place_batch(*, job: Job, samples: list[SampleLine], checkpoint: Checkpoint | None, priority: int) -> int:
+def place_batch(*, job: Job, samples: list[SampleLine], authors: Mapping[str, Checkpoint | None], priority: int) -> int:
     """Place some prompts' samples; those that this job has placed already are passed over."""
     project = job.project
-    seats = settings_of(project).overlap
+    settings = settings_of(project)
     placed = set(Task.objects.filter(job=job).values_list("prompt_id", flat=True))
     tasks: list[Task] = []
     responses: list[list[Response]] = []
@@ -423,7 +675,7 @@ def place_batch(*, job: Job, samples: list[SampleLine], checkpoint: Checkpoint |
             text: Response(
                 prompt=prompt,
                 text=text,
-                checkpoint=checkpoint,
+                checkpoint=authors[sample.by],
                 job=job,
                 sample=sample.k,
                 seed=sample.seed,
@@ -439,19 +691,9 @@ def place_batch(*, job: Job, samples: list[SampleLine], checkpoint: Checkpoint |
             continue
         placed.add(prompt.pk)
         responses.append(list(written.values()))
-        tasks.append(
-            Task(
-                project=project,
-                kind=Kind.RANKING,
-                prompt=prompt,
-                job=job,
-                seats=seats,
-                seats_left=seats,
-                priority=priority + prompt.priority,
-            )
-        )
-    Response.objects.bulk_create([response for several in responses for response in several])
-    Task.objects.bulk_create(tasks)
+        tasks.append(open_task(settings, Kind.RANKING, prompt, priority=priority + prompt.priority, job=job))
+    bulk.write([response for several in responses for response in several])
+    bulk.write(tasks)
     link(zip(tasks, responses, strict=True))
     return len(tasks)
 
@@ -463,12 +705,17 @@ def readable(text: str) -> str:
 
 def link(pairs: Iterable[tuple[Task, list[Response]]]) -> None:
     """Lay responses into their tasks."""
-    Candidate.objects.bulk_create(
-        [Candidate(task=task, response=response) for task, responses in pairs for response in responses]
-    )
+    bulk.write([Candidate(task=task, response=response) for task, responses in pairs for response in responses])
 
 
 def open_to(annotator: User, *, slug: str, kind: str) -> QuerySet[Task]:
     """Tasks of a project that could be handed to the annotator now."""
     seen = Lease.objects.filter(task=OuterRef("pk"), annotator=annotator).exclude(state=Lease.State.GIVEN_BACK)
-    return Task.objects.filter(~Exists(seen), project__slug=slug, kind=kind, state=Task.State.OPEN, seats_left__gt=0)
+    return Task.objects.filter(
+        ~Exists(seen),
+        project__slug=slug,
+        kind=kind,
+        purpose=Task.Purpose.WORK,
+        state=Task.State.OPEN,
+        seats_left__gt=0,
+    )

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 from django.db import transaction
 
-from labeling import queue
-from labeling.models import Judgement, Kind, Lease, Placement
+from labeling import agreement, qualification, queue
+from labeling.models import Judgement, Kind, Lease, Placement, Task
+from labeling.words import as_record
 from training import records
 from training.refusals import Refusal
 
@@ -57,10 +58,22 @@ def validate(placements: Sequence[records.Placement], responses: Collection[str]
         raise Contradictory(f"The placements {wrong}.", placements=placed)
 
 
-def check_flags(lease: Lease, placements: Sequence[records.Placement], flags: Collection[str]) -> None:
-    """Refuse flags that the project's label set lacks."""
+def check_flags(
+    lease: Lease,
+    placements: Sequence[records.Placement],
+    flags: Collection[str],
+    *,
+    before: Judgement | None = None,
+) -> None:
+    """Refuse flags that the project's label set lacks; those that the word `before` raised may stay where they are."""
     settings = queue.settings_of(lease.project)
-    for where, raised in (("response", {flag for place in placements for flag in place.flags}), ("task", set(flags))):
+    on_responses = {(place.response, flag) for place in placements for flag in place.flags}
+    on_task = set(flags)
+    if before is not None:
+        stay = before.placements.values_list("response_id", "flags")
+        on_responses -= {(str(response), flag) for response, raised in stay for flag in raised}
+        on_task -= set(before.flags)
+    for where, raised in (("response", {flag for _, flag in on_responses}), ("task", on_task)):
         unknown = sorted(raised - settings.flag_keys(where))
         if unknown:
             raise UnknownFlag(f"The project has no {where} flag called {', '.join(unknown)}.", flags=unknown)
@@ -92,7 +105,24 @@ def submit(
         seconds_spent=seconds_spent,
         guidelines_version=lease.guidelines_version,
     )
+    ask_another(lease)
+    qualification.decide(lease, queue.settings_of(lease.project))
     return judgement, True
+
+
+def ask_another(lease: Lease) -> None:
+    """Give a task of two seats a third one where its two annotators disagree more than the project lets them.
+
+    The task is locked, and `lease.task` is as it was before this submission.
+    """
+    task, least = lease.task, queue.settings_of(lease.project).extra_below
+    if least is None or (task.seats, task.served) != (2, 1) or task.purpose != Task.Purpose.WORK:
+        return
+    words = Judgement.objects.filter(task=task, is_current=True).prefetch_related("placements", "verdicts")
+    said = [as_record(word, annotator=str(word.annotator_id)) for word in words]
+    share = agreement.pairwise({"": said}, ties="half").share
+    if share is not None and 100 * share.value < least:
+        queue.add_seats(tasks=Task.objects.filter(pk=task.pk), seats=3)
 
 
 def write(
@@ -140,14 +170,4 @@ def place(judgement: Judgement, placements: Sequence[records.Placement]) -> None
             )
             for placed in placements
         ]
-    )
-
-
-def as_records(judgement: Judgement) -> tuple[records.Placement, ...]:
-    """The placements of a ranking, best first; ties in the order of their ids."""
-    return tuple(
-        records.Placement(
-            response=str(placed.response_id), rank=placed.rank, rating=placed.rating, flags=tuple(placed.flags)
-        )
-        for placed in sorted(judgement.placements.all(), key=lambda placed: (placed.rank, str(placed.response_id)))
     )

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from labeling.models import Judgement, Placement
+from labeling import contests
+from labeling.models import Judgement
 from training.models import Checkpoint, Job
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from django.db.models import QuerySet
-
+    from labeling.agreement import Estimate
     from training.models import Project
 
 PPO = "policy.ppo"
@@ -30,8 +29,8 @@ class Round:
     rm_accuracy: float | None
     ceiling: float | None
     kl: float | None
-    win_rate: float | None
-    """Share of comparisons within one ranking that this policy won over the round before; ties count half."""
+    win_rate: Estimate | None
+    """Share of comparisons within one ranking that this policy won over the round before, by people's word."""
 
 
 def rounds_of(project: Project) -> list[Round]:
@@ -78,7 +77,7 @@ def _round(project: Project, number: int, job: Job, since: datetime | None, befo
         rm_accuracy=_figure(valid.get("accuracy")),
         ceiling=_figure((valid.get("ceiling") or {}).get("accuracy")),
         kl=after.get("ppo/kl"),
-        win_rate=win_rate(project, checkpoint.pk, before) if checkpoint and before else None,
+        win_rate=contests.between(project, checkpoint.pk, before) if checkpoint and before else None,
     )
 
 
@@ -90,27 +89,3 @@ def _evaluation(checkpoint: Checkpoint) -> dict[str, Any]:
 def _figure(said: Any) -> float | None:
     """Read a figure of a card: a number, or a number with its interval."""
     return said.get("value") if isinstance(said, dict) else said
-
-
-def win_rate(project: Project, challenger: int, champion: int) -> float | None:
-    """Share of comparisons within one ranking that the challenger's responses won; None where nobody saw both."""
-    placements = (
-        _placements(project)
-        .filter(response__checkpoint__in=[challenger, champion])
-        .values_list("judgement_id", "response__checkpoint_id", "rank")
-        .order_by("judgement_id")
-    )
-    by_judgement: dict[int, dict[int | None, list[int]]] = {}
-    for judgement, checkpoint, rank in placements.iterator():
-        by_judgement.setdefault(judgement, {}).setdefault(checkpoint, []).append(rank)
-    won: Counter[str] = Counter()
-    for ranks in by_judgement.values():
-        for ours in ranks.get(challenger, ()):
-            for theirs in ranks.get(champion, ()):
-                won["pairs"] += 2
-                won["halves"] += 2 if ours < theirs else 1 if ours == theirs else 0
-    return won["halves"] / won["pairs"] if won["pairs"] else None
-
-
-def _placements(project: Project) -> QuerySet[Placement]:
-    return Placement.objects.filter(judgement__project=project, judgement__is_current=True)

@@ -41,6 +41,7 @@ class LeaseSerializer(serializers.Serializer[Any]):
     kind = serializers.ChoiceField(choices=Kind.choices)
     expires_at = serializers.DateTimeField()
     task = ShownTaskSerializer()
+    samples = serializers.BooleanField(help_text="Whether a demonstration may start from a response of a model.")
     draft = serializers.DictField(allow_null=True)
     draft_saved_at = serializers.DateTimeField(allow_null=True)
     guidelines_version = serializers.IntegerField(allow_null=True)
@@ -58,6 +59,7 @@ def lease_body(handout: Handout) -> dict[str, Any]:
             "prompt": handout.prompt.messages,
             "responses": [{"id": response.pk, "text": response.text} for response in handout.responses],
         },
+        "samples": handout.samples,
         "draft": draft.body if draft else None,
         "draft_saved_at": draft.saved_at if draft else None,
         "guidelines_version": lease.guidelines_version,
@@ -110,6 +112,9 @@ class DemonstrationSerializer(serializers.Serializer[Any]):
     """An ideal response."""
 
     text = serializers.CharField(max_length=100_000, allow_blank=True, trim_whitespace=False)
+    started_from = serializers.UUIDField(
+        allow_null=True, default=None, help_text="The shown response that it started from, if any."
+    )
     seconds_spent = serializers.FloatField(min_value=0, max_value=86_400, allow_null=True, default=None)
 
 
@@ -127,6 +132,14 @@ class DoneSerializer(serializers.Serializer[Any]):
     seconds_each = serializers.FloatField(allow_null=True)
 
 
+class DaySerializer(serializers.Serializer[Any]):
+    """What one person did on one day."""
+
+    day = serializers.DateField()
+    rankings = serializers.IntegerField()
+    demonstrations = serializers.IntegerField()
+
+
 class OpenTasksSerializer(serializers.Serializer[Any]):
     """How many tasks of each kind are open."""
 
@@ -139,6 +152,7 @@ class ProgressSerializer(serializers.Serializer[Any]):
 
     today = DoneSerializer()
     week = DoneSerializer()
+    days = DaySerializer(many=True, help_text="The last two weeks, today last.")
     open = OpenTasksSerializer()
 
 
@@ -147,6 +161,24 @@ class GuidelinesSerializer(serializers.Serializer[Any]):
 
     version = serializers.IntegerField(allow_null=True)
     text = serializers.CharField(allow_blank=True)
+    read = serializers.IntegerField(allow_null=True, help_text="The newest version that the asker has read.")
+    read_text = serializers.CharField(allow_blank=True, help_text="What it said.")
+
+
+class ReadSerializer(serializers.Serializer[Any]):
+    """Which version of the guidelines was read."""
+
+    version = serializers.IntegerField(min_value=1, max_value=2**31 - 1)
+
+
+class EstimateSerializer(serializers.Serializer[Any]):
+    """A figure with its 95 % interval; no bounds where a single task cannot tell."""
+
+    value = serializers.FloatField()
+    low = serializers.FloatField(allow_null=True)
+    high = serializers.FloatField(allow_null=True)
+    count = serializers.FloatField(help_text="Comparisons, or values, behind it.")
+    tasks = serializers.IntegerField()
 
 
 class RoundSerializer(serializers.Serializer[Any]):
@@ -159,7 +191,7 @@ class RoundSerializer(serializers.Serializer[Any]):
     rm_accuracy = serializers.FloatField(allow_null=True)
     ceiling = serializers.FloatField(allow_null=True)
     kl = serializers.FloatField(allow_null=True)
-    win_rate = serializers.FloatField(allow_null=True)
+    win_rate = EstimateSerializer(allow_null=True)
 
 
 class OverviewSerializer(serializers.Serializer[Any]):

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import json
+from collections import defaultdict
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, cast
+from dataclasses import replace
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any
 
 from django.db import connection, transaction
-from django.db.models import Prefetch, Q
+from django.db.models import Q
 
-from labeling import rankings
+from labeling import merging, words
 from labeling.batches import batched
 from labeling.config import SnapshotConfig
-from labeling.models import Demonstration, Judgement, Prompt, Response, Task
+from labeling.models import Candidate, Demonstration, Judgement, Prompt, Settlement, Standing, Task
 from training import code_revision, records
 from training import config as configs
+from training.models import User
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -22,7 +26,8 @@ if TYPE_CHECKING:
 
     from django.db.models import QuerySet
 
-    from training.models import Job, Project, User
+    from labeling.merging import Merged
+    from training.models import Job, Project
 
 BATCH = 500
 HERE = "here"
@@ -38,17 +43,22 @@ def take(job: Job, folder: Path) -> None:
     (folder / "card.json").write_text(json.dumps(card, indent=2, sort_keys=True) + "\n")
 
 
+Rows = dict[str, list[int]]
+"""The rows that a line was made of, by what they are."""
+
+
 def write(project: Project, config: SnapshotConfig, folder: Path) -> dict[str, Any]:
     """Write `data.jsonl`, and `revisions.json` with the ids of the rows that it holds; the counts."""
-    revisions: list[int] = []
+    revisions: Rows = {name: [] for name in ROWS[config.what]}
 
     def kept() -> Iterator[records.Line]:
         for line, rows in FREEZERS[config.what](project, config):
-            revisions.extend(rows)
+            for name, ids in rows.items():
+                revisions[name] += ids
             yield line
 
     card = records.write_lines(kept(), folder, kind=config.what)
-    (folder / "revisions.json").write_text(json.dumps({ROWS[config.what]: revisions}) + "\n")
+    (folder / "revisions.json").write_text(json.dumps(revisions) + "\n")
     return card
 
 
@@ -68,64 +78,123 @@ def one_view() -> Iterator[None]:
     else:
         with transaction.atomic(durable=True), connection.cursor() as cursor:
             cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+            # A snapshot asks for some hundred rows by their keys, again and again. Where those are a few percent of a
+            # table, the planner would read all of it each time, which makes a snapshot's time grow with its square.
+            cursor.execute("SET LOCAL enable_seqscan = off")
             yield
 
 
 # --- What becomes a line -------------------------------------------------------------------------
 
 
-def freeze_rankings(project: Project, config: SnapshotConfig) -> Iterator[tuple[records.Line, list[int]]]:
-    """A line a task that somebody judged, with every annotator's current word."""
+def freeze_rankings(project: Project, config: SnapshotConfig) -> Iterator[tuple[records.Line, Rows]]:
+    """A line a task that somebody judged or settled, with the words that were asked for."""
     said = judgements_in(project, config)
-    ids = said.order_by("task_id").values_list("task_id", flat=True).distinct().iterator(BATCH)
-    with_everything = Task.objects.select_related("prompt").prefetch_related(
-        Prefetch("responses", Response.objects.select_related("checkpoint")),
-        Prefetch(
-            "judgements",
-            said.select_related("annotator").prefetch_related("placements", "verdicts").order_by("pk"),
-        ),
+    merged = merge(said) if config.words == "merged" else {}
+    settled = Settlement.objects.filter(is_current=True, task__in=tasks_in(project, config))
+    asked = (
+        Q(pk__in=said.values("task_id"))
+        if config.words == "all"
+        else Q(pk__in=said.values("task_id")) | Q(pk__in=settled.values("task_id"))
     )
-    for some in batched(ids, BATCH):
-        for task in with_everything.filter(pk__in=some).order_by("pk"):
-            words = list(task.judgements.all())
-            yield ranking_line(task, words), [word.pk for word in words]
+    tasks = Task.objects.filter(asked, project=project).order_by("pk")
+    heads = tasks.values_list("pk", "prompt__split", "prompt__group", "prompt__messages")
+    names = Pseudonyms()
+    for some in batched(heads.iterator(BATCH), BATCH):
+        about = {"task__gte": some[0][0], "task__lte": some[-1][0]}  # a list of keys costs more than what it finds
+        words_of: dict[int, list[words.Word]] = defaultdict(list)
+        for word in words.read(said.filter(**about), names):
+            words_of[word.task].append(word)
+        last_words = {each.task_id: each for each in settled.filter(**about)}
+        responses = responses_of([task for task, *_ in some])
+        for task, *prompt in some:
+            line, rows = ranking_line(
+                head(str(task), *prompt),
+                responses[task],
+                words_of[task],
+                settlement=last_words.get(task),
+                merged=merged.get(str(task)),
+                keeps_all=config.words == "all",
+            )
+            if len(line.responses) > 1:
+                yield line, rows
 
 
-def freeze_demonstrations(project: Project, config: SnapshotConfig) -> Iterator[tuple[records.Line, list[int]]]:
-    """A line a demonstration that is in force."""
+def merge(said: QuerySet[Judgement]) -> dict[str, Merged]:
+    """The merged ranking of each task, with reliabilities learned from all of them."""
+    tasks: dict[str, list[records.Judgement]] = {}
+    names = Pseudonyms()
+    keys = said.order_by("pk").values_list("pk", flat=True)
+    for some in batched(keys.iterator(BATCH), BATCH):
+        for word in words.read(said.filter(pk__range=(some[0], some[-1])), names):
+            tasks.setdefault(str(word.task), []).append(word.record)
+    return merging.merge_all(tasks).rankings
+
+
+def freeze_demonstrations(project: Project, config: SnapshotConfig) -> Iterator[tuple[records.Line, Rows]]:
+    """A line a demonstration that is in force; a conversation has a line for each of its ideal turns."""
     rows = Demonstration.objects.filter(chosen(config), simulated(config), project=project, is_current=True)
+    rows = rows.exclude(standing=Standing.RETURNED)
     if not config.include_gold:
         rows = rows.filter(Q(task=None) | Q(task__purpose=Task.Purpose.WORK))
     for row in rows.select_related("prompt", "annotator").order_by("pk").iterator(BATCH):
-        line = records.DemonstrationLine(
-            **head(str(row.pk), row.prompt),
-            response=row.text,
-            annotator=pseudonym(row.annotator),
-            source=row.source or HERE,
-            simulated=row.is_simulated,
-        )
-        yield line, [row.pk]
+        for turn in earlier_turns(row.prompt) if row.is_conversation else ():
+            yield demonstration_line(row, turn), {}
+        yield demonstration_line(row), {"demonstrations": [row.pk]}
 
 
-def freeze_prompts(project: Project, config: SnapshotConfig) -> Iterator[tuple[records.Line, list[int]]]:
+def earlier_turns(prompt: Prompt) -> list[int]:
+    """Where the assistant speaks in a prompt."""
+    return [place for place, turn in enumerate(prompt.messages) if turn["role"] == "assistant"]
+
+
+def demonstration_line(row: Demonstration, turn: int | None = None) -> records.DemonstrationLine:
+    """What an annotator wrote, or the assistant's turn at one place of the prompt, with what came before it."""
+    line = records.DemonstrationLine(
+        **head(str(row.pk), row.prompt.split, row.prompt.group, row.prompt.messages),
+        response=row.text,
+        annotator=pseudonym(row.annotator),
+        source=row.source or HERE,
+        simulated=row.is_simulated,
+        started_from=str(row.started_from_id) if row.started_from_id else None,
+    )
+    if turn is None:
+        return line
+    said = line.prompt
+    return replace(line, id=f"{row.pk}.{turn}", prompt=said[:turn], response=said[turn].content)
+
+
+def freeze_prompts(project: Project, config: SnapshotConfig) -> Iterator[tuple[records.Line, Rows]]:
     """A line a prompt that is not retired."""
     rows = Prompt.objects.filter(chosen(config), project=project, retired_at=None).exclude(messages=[])
     for row in rows.order_by("pk").iterator(BATCH):
-        yield records.PromptLine(**head(str(row.pk), row), source=row.source or HERE), [row.pk]
+        line = records.PromptLine(**head(str(row.pk), row.split, row.group, row.messages), source=row.source or HERE)
+        yield line, {"prompts": [row.pk]}
 
 
-FREEZERS: dict[str, Callable[[Project, SnapshotConfig], Iterator[tuple[records.Line, list[int]]]]] = {
+FREEZERS: dict[str, Callable[[Project, SnapshotConfig], Iterator[tuple[records.Line, Rows]]]] = {
     "rankings": freeze_rankings,
     "demonstrations": freeze_demonstrations,
     "prompts": freeze_prompts,
 }
-ROWS = {"rankings": "judgements", "demonstrations": "demonstrations", "prompts": "prompts"}
+ROWS = {
+    "rankings": ("judgements", "settlements"),
+    "demonstrations": ("demonstrations",),
+    "prompts": ("prompts",),
+}
 
 
 def judgements_in(project: Project, config: SnapshotConfig) -> QuerySet[Judgement]:
-    """The words that enter a dataset of rankings."""
+    """The words that enter a dataset of rankings; one that a reviewer returned waits until it is changed."""
     rows = Judgement.objects.filter(chosen(config), simulated(config), project=project, is_current=True)
+    rows = rows.exclude(standing=Standing.RETURNED)
     return rows if config.include_gold else rows.filter(task__purpose=Task.Purpose.WORK)
+
+
+def tasks_in(project: Project, config: SnapshotConfig) -> QuerySet[Task]:
+    """The tasks whose settled word may enter a dataset."""
+    rows = Task.objects.filter(project=project)
+    return rows if config.include_gold else rows.filter(purpose=Task.Purpose.WORK)
 
 
 def chosen(config: SnapshotConfig) -> Q:
@@ -139,54 +208,61 @@ def simulated(config: SnapshotConfig) -> Q:
     return Q() if config.include_simulated else Q(is_simulated=False)
 
 
-def head(line_id: str, prompt: Prompt) -> dict[str, Any]:
-    """What every line begins with."""
+def head(line_id: str, split: str, group: str, messages: list[dict[str, Any]]) -> dict[str, Any]:
+    """What every line begins with: its id, and of its prompt what belongs to a line."""
     return {
         "id": line_id,
-        "split": prompt.split,
-        "group": prompt.group,
-        "prompt": tuple(records.Message(turn["role"], turn["content"]) for turn in prompt.messages),
+        "split": split,
+        "group": group,
+        "prompt": tuple(records.Message(turn["role"], turn["content"]) for turn in messages),
     }
 
 
-def ranking_line(task: Task, words: list[Judgement]) -> records.RankingLine:
-    """A task with what was said of it; responses by id, so that their order tells nothing."""
-    return records.RankingLine(
-        **head(str(task.pk), task.prompt),
-        responses=tuple(
-            records.Response(
-                id=str(response.pk),
-                text=response.text,
-                checkpoint=response.checkpoint.digest if response.checkpoint else None,
-                author=response.writer or None,
-            )
-            for response in sorted(task.responses.all(), key=lambda response: str(response.pk))
-        ),
-        judgements=tuple(as_record(word) for word in words),
-    )
+def ranking_line(
+    begun: dict[str, Any],
+    responses: list[records.Response],
+    said: list[words.Word],
+    *,
+    settlement: Settlement | None,
+    merged: Merged | None,
+    keeps_all: bool,
+) -> tuple[records.RankingLine, Rows]:
+    """A task with what was said of it, and the rows behind that.
+
+    A settled or merged ranking stands alone, under a name that is nobody's; of what nobody compared a merged one says
+    nothing, and neither does its line.
+    """
+    judgements = [word.record for word in said]
+    rows: Rows = {"judgements": [word.pk for word in said], "settlements": [settlement.pk] if settlement else []}
+    if settlement:
+        last_word = words.of_ranks(settlement.ranks, annotator="settled")
+        judgements = [last_word, *judgements] if keeps_all else [last_word]
+        rows["judgements"] = rows["judgements"] if keeps_all else []
+    elif merged:
+        judgements = [words.of_ranks(merged.ranks, annotator="merged")]
+        responses = [response for response in responses if response.id in merged.ranks]
+    return records.RankingLine(**begun, responses=tuple(responses), judgements=tuple(judgements)), rows
 
 
-def as_record(word: Judgement) -> records.Judgement:
-    """One annotator's word, in the form in which it was said."""
-    if word.form == Judgement.Form.VERDICTS:
-        return records.VerdictsJudgement(
-            annotator=pseudonym(word.annotator),
-            verdicts=tuple(
-                records.Verdict(a=str(said.a_id), b=str(said.b_id), verdict=cast("records.Word", said.word))
-                for said in sorted(word.verdicts.all(), key=lambda said: said.pk)
-            ),
-            simulated=word.is_simulated,
-        )
-    return records.RankingJudgement(
-        annotator=pseudonym(word.annotator),
-        placements=rankings.as_records(word),
-        flags=tuple(word.flags),
-        note=word.note,
-        guidelines=word.guidelines_version,
-        shown=tuple(word.shown),
-        seconds=word.seconds_spent,
-        simulated=word.is_simulated,
-    )
+def responses_of(tasks: list[int]) -> dict[int, list[records.Response]]:
+    """The responses that lie in each task; by id, so that their order tells nothing."""
+    found: dict[int, list[records.Response]] = defaultdict(list)
+    rows = Candidate.objects.filter(task__in=tasks).order_by()
+    for task, key, text, checkpoint, writer in rows.values_list(
+        "task_id", "response_id", "response__text", "response__checkpoint__digest", "response__writer"
+    ):
+        found[task].append(records.Response(id=str(key), text=text, checkpoint=checkpoint, author=writer or None))
+    for responses in found.values():
+        responses.sort(key=attrgetter("id"))
+    return found
+
+
+class Pseudonyms(dict[int, str]):
+    """Who said it, by the number of their row; each person is looked up once."""
+
+    def __missing__(self, annotator: int) -> str:
+        self[annotator] = name = pseudonym(User.objects.get(pk=annotator))
+        return name
 
 
 def pseudonym(annotator: User) -> str:

@@ -68,6 +68,7 @@ class WordSerializer(serializers.Serializer[Any]):
     flags = serializers.ListField(child=serializers.CharField())
     note = serializers.CharField()
     text = serializers.CharField()
+    started_from = serializers.UUIDField(allow_null=True)
 
     def to_representation(self, instance: Judgement | Demonstration) -> dict[str, Any]:
         """Lay a word out, whichever of the two it is."""
@@ -86,11 +87,11 @@ def word_body(word: Judgement | Demonstration) -> dict[str, Any]:
     }
     if isinstance(word, Demonstration):
         silent: dict[str, Any] = {"placements": [], "verdicts": [], "flags": [], "note": ""}
-        return body | silent | {"form": "demonstration", "text": word.text}
+        return body | silent | {"form": "demonstration", "text": word.text, "started_from": word.started_from_id}
     places = sorted(word.placements.all(), key=lambda placed: (placed.rank, str(placed.response_id)))
     verdicts = sorted(word.verdicts.all(), key=lambda verdict: verdict.pk)
     said = {"placements": places, "verdicts": verdicts, "flags": word.flags, "note": word.note}
-    return body | said | {"form": word.form, "text": ""}
+    return body | said | {"form": word.form, "text": "", "started_from": None}
 
 
 class SubmissionSerializer(serializers.Serializer[Any]):
@@ -275,6 +276,7 @@ class ChangeDemonstration(LabelingView):
             edit=said["edit"],
             replaces=said["replaces"],
             text=said["text"],
+            started_from=said["started_from"],
             seconds_spent=said["seconds_spent"],
         )
         return Answer({"id": word.pk}, status=201 if is_new else 200)

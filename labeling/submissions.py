@@ -6,7 +6,7 @@ sender's choice, so that sending it again changes nothing.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from django.db import transaction
@@ -82,7 +82,9 @@ def of(annotator: User, *, project: Project, kind: str = "", text: str = "") -> 
 
 def mine(annotator: User, lease_id: UUID) -> Lease:
     """The annotator's own submitted lease, in a project that they still belong to. Raises NoSuchSubmission."""
-    still_member = Membership.objects.filter(user=annotator, project=OuterRef("project"), role__in=access.LABELERS)
+    still_member = Membership.objects.active().filter(
+        user=annotator, project=OuterRef("project"), role__in=access.LABELERS
+    )
     lease = (
         Lease.objects.select_related("task")
         .filter(Exists(still_member), pk=lease_id, annotator=annotator, state=Lease.State.SUBMITTED)
@@ -100,7 +102,7 @@ def read(*, annotator: User, lease_id: UUID) -> Submission:
     words = words_of(lease)
     word = words.get(is_current=True)
     if handout.draft and handout.draft.replaces != word.pk:
-        handout = queue.Handout(lease=lease, prompt=handout.prompt, responses=handout.responses)
+        handout = replace(handout, draft=None)
     older = Lease.objects.filter(
         annotator=annotator, project=lease.project_id, state=lease.state, kind=lease.kind, ended_at__lt=lease.ended_at
     )
@@ -135,7 +137,7 @@ def change_ranking(
     if before.pk != replaces:
         raise ChangedMeanwhile(replaces=before.pk)
     rankings.validate(placements, lease.shown)
-    rankings.check_flags(lease, placements, flags)
+    rankings.check_flags(lease, placements, flags, before=before)
     stand_back(before)
     after = rankings.write(
         annotator=annotator,
@@ -153,7 +155,14 @@ def change_ranking(
 
 @transaction.atomic(durable=True)
 def change_demonstration(
-    *, annotator: User, lease_id: UUID, edit: UUID, replaces: int, text: str, seconds_spent: float | None = None
+    *,
+    annotator: User,
+    lease_id: UUID,
+    edit: UUID,
+    replaces: int,
+    text: str,
+    started_from: UUID | None = None,
+    seconds_spent: float | None = None,
 ) -> tuple[Demonstration, bool]:
     """Supersede a demonstration by another, and whether that is news: the same edit sent twice changes nothing."""
     lease = locked(annotator=annotator, lease_id=lease_id, kind=Kind.DEMONSTRATION)
@@ -164,11 +173,14 @@ def change_demonstration(
     if before.pk != replaces:
         raise ChangedMeanwhile(replaces=before.pk)
     better = demonstrations.checked(text)
+    demonstrations.check_start(lease, started_from)
     stand_back(before)
     after = demonstrations.write(
         annotator=annotator,
         lease=lease,
         text=better,
+        started_from=started_from,
+        is_conversation=before.is_conversation,
         seconds_spent=seconds_spent,
         guidelines_version=guidelines_now(lease),
         supersedes=before,

@@ -9,12 +9,15 @@ from __future__ import annotations
 import functools
 import json
 import secrets
+import tempfile
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 import httpx
 from asgiref.sync import sync_to_async
+from django.conf import settings
 from django.db import connection
 from django.http import StreamingHttpResponse
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
@@ -32,8 +35,10 @@ from labeling import serializers as labeling_shapes
 from labeling.api import parsed
 from labeling.prompt_api import ConversationSerializer
 from policy import named, upstream
-from training import access
+from training import access, datasets, jobs
 from training.api.people import asker
+from training.artifacts import Store, seal
+from training.records import RecordError, RewardLine, write_lines
 from training.refusals import Refusal
 
 if TYPE_CHECKING:
@@ -46,29 +51,31 @@ if TYPE_CHECKING:
 
     from labeling.models import Task
     from labeling.queue import Handout
-    from training.models import Checkpoint, Project, User
+    from training.models import Checkpoint, Job, Project, User
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 MODELS_AT_MOST = 200
-ITEMS_AT_MOST = 64
+ITEMS_AT_ONCE = 64
+"""Items that a request waits for; more of them become a job."""
+ITEMS_OF_A_JOB = 20_000
 TRIES = 3
 """How often a model is asked for replies that differ."""
 ERROR_TYPES = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
 
 
 class TooManyItems(Refusal):
-    """More than one request scores."""
+    """More than one request may bring."""
 
     code, status = "too_many_items", 422
 
     def __init__(self, count: int) -> None:
         """Say how many came and what to do instead."""
         super().__init__(
-            f"{count} items came, and at most {ITEMS_AT_MOST} are scored at once. Send them in parts, or score a file "
+            f"{count} items came, and one request brings at most {ITEMS_OF_A_JOB}. Send them in parts, or score a file "
             "of JSON lines of any length with `python -m rewardmodel score`.",
-            items=[f"at most {ITEMS_AT_MOST}"],
+            items=[f"at most {ITEMS_OF_A_JOB}"],
         )
 
 
@@ -352,7 +359,7 @@ class RewardsRequestSerializer(serializers.Serializer[Any]):
 
     project = serializers.SlugField(required=False)
     model = serializers.CharField(required=False)
-    items: Any = serializers.ListField(child=ItemSerializer(), min_length=1, max_length=ITEMS_AT_MOST)
+    items: Any = serializers.ListField(child=ItemSerializer(), min_length=1, max_length=ITEMS_OF_A_JOB)
 
 
 class RewardsSerializer(serializers.Serializer[Any]):
@@ -362,8 +369,15 @@ class RewardsSerializer(serializers.Serializer[Any]):
     rewards = serializers.ListField(child=serializers.FloatField())
 
 
-def rewards_request(request: Request) -> dict[str, Any]:
-    """The request as the model server wants it. Raises ValidationError, NoSuchModel, NotAllowed, TooManyItems."""
+class RewardsJobSerializer(serializers.Serializer[Any]):
+    """The job that scores the items, and where its rewards will be: its output, in the order of the items."""
+
+    model = serializers.CharField()
+    job = serializers.IntegerField()
+
+
+def rewards_request(request: Request) -> tuple[Checkpoint, list[dict[str, Any]]]:
+    """Who is to score, and what. Raises ValidationError, NoSuchModel, NotAllowed, TooManyItems."""
     body = json_body(request)
     if ("model" in body) == ("project" in body):
         raise ValidationError({"model": ["Name a reward model, or a project whose reward model is meant."]})
@@ -373,18 +387,58 @@ def rewards_request(request: Request) -> dict[str, Any]:
     items = body.get("items")
     if not isinstance(items, list) or not items or not all(isinstance(each, dict) for each in items):
         raise ValidationError({"items": ["A list of objects with a response, and a prompt or messages."]})
-    if len(items) > ITEMS_AT_MOST:
+    if len(items) > ITEMS_OF_A_JOB:
         raise TooManyItems(len(items))
-    return {"model": checkpoint.digest, "items": items}
+    return checkpoint, items
+
+
+def reward_line(item: Mapping[str, Any], number: int) -> RewardLine:
+    """An item as a line of a dataset. Raises ValidationError."""
+    prompt = item.get("messages", item.get("prompt", []))
+    turns = prompt if isinstance(prompt, list) else [{"role": "user", "content": prompt}] if prompt else []
+    try:
+        return RewardLine.from_json(json.dumps({"prompt": turns, "response": item.get("response")}))
+    except RecordError as error:
+        raise ValidationError({"items": [f"[{number}].{error}"]}) from error
+
+
+def rewards_job(checkpoint: Checkpoint, items: list[dict[str, Any]], by: User) -> Job:
+    """Store the items as a dataset, and start the job that scores them. Raises ValidationError, NotAllowed."""
+    access.check(by, checkpoint.project_id, *access.RESEARCHERS)
+    lines = [reward_line(item, number) for number, item in enumerate(items)]
+    with tempfile.TemporaryDirectory(prefix="laurel-") as folder:
+        card = write_lines(lines, Path(folder), kind="rewards")
+        seal(Path(folder))
+        digest = Store(settings.STORE_ROOT).put(Path(folder))
+    datasets.publish(project=checkpoint.project, kind="rewards", digest=digest, card=card, name="to be scored")
+    return jobs.start(
+        project=checkpoint.project,
+        kind="rewardmodel.score",
+        inputs={"reward": checkpoint.digest, "responses": digest},
+        by=by,
+    )
 
 
 class Rewards(WaitingView):
     """What a reward model says."""
 
-    @extend_schema(request=RewardsRequestSerializer, responses=RewardsSerializer, operation_id="rewards", tags=["chat"])
+    @extend_schema(
+        request=RewardsRequestSerializer,
+        responses={200: RewardsSerializer, 202: RewardsJobSerializer},
+        operation_id="rewards",
+        tags=["chat"],
+    )
     async def post(self, request: Request) -> HttpResponseBase:
-        """Score up to 64 responses by a reward model, or by a project's: its champion, else its newest."""
-        return Response(await upstream.asked(upstream.REWARDS, await in_thread(rewards_request)(request)))
+        """Score responses by a reward model, or by a project's: its champion, else its newest.
+
+        Up to 64 are scored at once. More of them, up to 20,000, become a job of the reward model's project, which
+        researchers and admins may start: the answer is 202 and names it.
+        """
+        checkpoint, items = await in_thread(rewards_request)(request)
+        if len(items) <= ITEMS_AT_ONCE:
+            return Response(await upstream.asked(upstream.REWARDS, {"model": checkpoint.digest, "items": items}))
+        job = await in_thread(rewards_job)(checkpoint, items, asker(request))
+        return Response(RewardsJobSerializer({"model": checkpoint.digest, "job": job.pk}).data, 202)
 
 
 # --- Replies for people to rank ----------------------------------------------------------------

@@ -3,19 +3,32 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
+from training import size
 from training.config import Bounds, ConfigError, check
+from training.size import AnySize, Precision
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 Count = Annotated[int, Bounds(minimum=1)]
 Rate = Annotated[float, Bounds(above=0, below=1)]
 Share = Annotated[float, Bounds(minimum=0, maximum=1)]
-Precision = Literal["auto", "float32", "bfloat16"]
 OptimizerName = Literal["adamw", "muon"]
+AlarmAction = Literal["note", "pause", "stop", "roll_back"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PretrainConfig:
+class AdoptConfig:
+    """A policy that exists already."""
+
+    model: str = ""
+    """A folder on the worker's machine, or a name on a model hub; empty for the starter's model."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PretrainConfig(size.AnySize):
     """Next-word prediction on plain text, from nothing or from a policy that is given."""
 
     tokens: Count = 16_000_000
@@ -42,8 +55,6 @@ class PretrainConfig:
     """Decoupled weight decay of the matrices."""
     max_grad_norm: Annotated[float, Bounds(above=0)] = 1.0
     """Gradients are scaled down to this norm."""
-    precision: Precision = "auto"
-    """Arithmetic of the matrix products: auto takes bfloat16 where the processor has instructions for it."""
     compile: bool = False
     """Let torch.compile fuse the model; needs a C++ compiler and about half a minute."""
     vocabulary: Annotated[int, Bounds(minimum=300, maximum=65_536)] = 4_096
@@ -66,7 +77,12 @@ class PretrainConfig:
     """Time between savepoints."""
 
     def __post_init__(self) -> None:
-        check(self)
+        size.check(self)
+        if self.compile and self.parallel == "fsdp":
+            raise ConfigError(
+                "torch.compile fuses a model that is there as a whole, and under fsdp it is not: choose one of them",
+                {"compile": "must be false under fsdp"},
+            )
         if self.batch_windows % self.micro_batch_windows:
             raise ConfigError(
                 f"batch_windows {self.batch_windows} is not a multiple of "
@@ -86,7 +102,7 @@ class PretrainConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SFTConfig:
+class SFTConfig(size.AnySize):
     """Supervised fine-tuning: the policy learns to write the demonstrations' responses."""
 
     epochs: Count = 6
@@ -117,21 +133,76 @@ class SFTConfig:
     """Share of pre-training text in the loss and in the tokens of each step; needs the input text."""
     text_context: Annotated[int, Bounds(minimum=8)] = 256
     """Tokens in a window of that text."""
+    turns: Literal["last", "all"] = "last"
+    """Learn the demonstrated response only, or the assistant's earlier turns of its conversation as well."""
     evaluations_per_epoch: Count = 1
-    """Looks at the valid demonstrations in each epoch; the checkpoint with the lowest valid loss is the one kept."""
-    precision: Precision = "auto"
-    """Arithmetic of the matrix products: auto takes bfloat16 where the processor has instructions for it."""
+    """Looks at the valid demonstrations in each epoch. The step with the lowest valid loss is the one kept, or, given
+    a reward model, the one whose responses it scores highest."""
+    reward_prompts: Count = 64
+    """Given a reward model: prompts of the split valid that each look writes a response to."""
+    reward_max_new_tokens: Count = 128
+    """The longest of these responses, its end token included."""
+    reward_temperature: Annotated[float, Bounds(minimum=0)] = 1.0
+    """Logits are divided by it when they are written; 0 takes the likeliest token."""
     savepoint_every_seconds: Annotated[float, Bounds(minimum=0)] = 100.0
     """Time between savepoints."""
 
     def __post_init__(self) -> None:
-        check(self)
+        size.check(self)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PPOConfig:
-    """Teach the policy with PPO against a reward model, held close to where it starts by a KL penalty."""
+class AlarmsConfig:
+    """What PPO does when it sees itself go wrong.
 
+    Every alarm is said by name and marked on the curves. Then: note goes on; pause waits for a person, who can resume
+    the job or cancel it; stop ends the run and publishes the policy; roll_back ends it and publishes the policy as it
+    was at the last look that no alarm followed.
+    """
+
+    window: Count = 3
+    """Steps whose mean is held against the mean of the run's first steps, as many."""
+    kl_running_away: AlarmAction = "note"
+    """When the KL of a response passes kl_limit, or would after another window at its present pace."""
+    kl_limit: Annotated[float, Bounds(above=0)] = 50.0
+    """KL of a whole response to the reference, in nats, that is too much."""
+    length_drifting: AlarmAction = "note"
+    """When responses have become longer or shorter than at first by more than length_drift."""
+    length_drift: Annotated[float, Bounds(above=0)] = 0.5
+    """0.5 allows half as many tokens again, or a third fewer."""
+    entropy_collapsing: AlarmAction = "note"
+    """When the entropy of a token has fallen to entropy_left of what it was at first."""
+    entropy_left: Annotated[float, Bounds(above=0, below=1)] = 0.3
+    """Share of the first entropy that is too little."""
+    reward_up_while_ensemble_disagrees: AlarmAction = "note"
+    """When the reward has risen by more than chance, and its judges disagree disagreement_growth times as much as where
+    they agreed best."""
+    disagreement_growth: Annotated[float, Bounds(above=1)] = 1.5
+    """Growth of the judges' standard deviation that is too much."""
+    negative_kl: AlarmAction = "note"
+    """When the KL was below 0 by more than chance for a window: sampling and learning disagree."""
+
+    def __post_init__(self) -> None:
+        check(self)
+
+    @property
+    def rolls_back(self) -> bool:
+        """Whether any alarm wants the last good state, so that it must be kept."""
+        return "roll_back" in (
+            self.kl_running_away,
+            self.length_drifting,
+            self.entropy_collapsing,
+            self.reward_up_while_ensemble_disagrees,
+            self.negative_kl,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PPOConfig(AnySize):
+    """Teach the policy with PPO against a reward, held close to where it starts by a KL penalty."""
+
+    precision: Precision = "auto"
+    """Arithmetic of the matrix products: auto takes bfloat16 on GPUs, and float32 elsewhere, where ratios are exact."""
     steps: Count = 32
     """Rollouts that the policy learns from, each before the next."""
     critic_warmup_steps: Annotated[int, Bounds(minimum=0)] = 2
@@ -164,6 +235,18 @@ class PPOConfig:
     """A response cannot end before this many tokens."""
     temperature: Annotated[float, Bounds(above=0)] = 1.0
     """Logits are divided by it, in sampling and in learning alike."""
+    reward_combination: Literal["mean", "worst", "mean_minus_variance"] = "mean"
+    """How several judges' votes become one reward: their mean, the lowest, or the mean less λ times the variance."""
+    reward_variance_coef: Annotated[float, Bounds(minimum=0)] = 0.5
+    """That λ."""
+    reward_function: str = ""
+    """A registered function that judges, too; with no reward model chosen, it judges alone."""
+    reward_url: str = ""
+    """An address that judges, too, as POST /api/v1/rewards does; LAUREL_REWARD_URLS must allow it."""
+    reward_url_model: str = ""
+    """The model that the address is asked for, where it has several."""
+    reward_timeout_seconds: Annotated[float, Bounds(above=0, maximum=600)] = 60.0
+    """How long the address may take to judge 64 responses, before it is asked again."""
     missing_end: Literal["penalty", "score"] = "penalty"
     """A response without an end gets missing_end_reward (penalty), or is scored like any other (score)."""
     missing_end_reward: float = -1.0
@@ -176,26 +259,37 @@ class PPOConfig:
     """KL of a whole response, in nats, that adaptive control aims at."""
     kl_horizon: Count = 10_000
     """Responses over which adaptive control reacts."""
-    max_kl: Annotated[float, Bounds(above=0)] | None = None
-    """End the run when the KL of a response, on average, exceeds this many nats."""
     max_update_kl: Annotated[float, Bounds(above=0)] | None = None
     """Stop learning from a rollout when the approximate KL of its update exceeds this many nats a token."""
     gamma: Annotated[float, Bounds(above=0, maximum=1)] = 1.0
     """Discount of later rewards."""
-    gae_lambda: Share = 0.95
-    """GAE's λ: 1 trusts the rewards only, 0 the values."""
+    gae_lambda: Share = 1.0
+    """GAE's λ: 1 trusts the rewards only, 0 the values. Less than 1 is for a critic that explains the returns: 0.95
+    looks some twenty tokens ahead, so a reward at the end reaches the beginning through the critic alone."""
     clip_range: Annotated[float, Bounds(above=0)] = 0.2
     """The ratio of new to old probability counts up to this far from 1."""
     value_clip_range: Annotated[float, Bounds(above=0)] = 0.2
     """A value counts up to this far from what it was at the rollout."""
+    value_model: Literal["separate", "shared"] = "separate"
+    """A model of its own, or one more head on the policy's trunk: less memory and time, another algorithm."""
+    value_coef: Annotated[float, Bounds(above=0)] = 0.1
+    """Weight of the value loss in a shared trunk."""
     whiten_rewards: bool = False
     """Scale the rewards of a rollout to variance 1, keeping their mean. Advantages are always whitened."""
+    ptx_coef: Annotated[float, Bounds(minimum=0)] = 0.0
+    """Weight gamma of next-word prediction on the input text, mixed into each policy step (InstructGPT: 27.8)."""
+    ptx_examples_per_episode: Annotated[float, Bounds(above=0)] = 8.0
+    """Windows of that text for each response that a step sees."""
+    ptx_context: Annotated[int, Bounds(minimum=8)] = 256
+    """Tokens in such a window."""
     ema: Annotated[float, Bounds(above=0, below=1)] | None = None
     """Publish the exponential moving average of the weights with this decay (InstructGPT: 0.992)."""
     evaluations: Count = 4
     """Looks at fixed prompts of the split valid, evenly over the run, and one before it."""
     evaluation_prompts: Count = 16
     """How many prompts a look samples a response to."""
+    alarms: AlarmsConfig = AlarmsConfig()
+    """What happens when the run goes wrong."""
     savepoint_every_seconds: Annotated[float, Bounds(minimum=0)] = 60.0
     """Time between savepoints."""
 
@@ -205,7 +299,17 @@ class PPOConfig:
         return self.critic_warmup_steps + self.steps
 
     def __post_init__(self) -> None:
-        check(self)
+        size.check(self)
+        if self.lora_dropout:
+            raise ConfigError(
+                f"lora_dropout {self.lora_dropout} would make every ratio of PPO random",
+                {"lora_dropout": "must be 0 in PPO"},
+            )
+        if self.rollout_prompts < self.processes:
+            raise ConfigError(
+                f"rollout_prompts {self.rollout_prompts} leave some of {self.processes} processes without a prompt",
+                {"rollout_prompts": "must be at least processes"},
+            )
         if self.rollout_prompts % self.minibatch_prompts:
             raise ConfigError(
                 f"rollout_prompts {self.rollout_prompts} is not a multiple of "
@@ -219,12 +323,34 @@ class PPOConfig:
             )
 
 
+def refuse_reward_url(url: str, allowed: Iterable[str]) -> None:
+    """Refuse an address to which nobody allowed responses to be sent, naming the setting that does."""
+    _refuse_address(url, allowed, what="responses", field="reward_url", setting="LAUREL_REWARD_URLS")
+
+
+def refuse_server(url: str, allowed: Iterable[str]) -> None:
+    """Refuse a server to which nobody allowed prompts to be sent, naming the setting that does."""
+    _refuse_address(url, allowed, what="prompts", field="server", setting="LAUREL_SAMPLE_SERVERS")
+
+
+def _refuse_address(url: str, allowed: Iterable[str], *, what: str, field: str, setting: str) -> None:
+    """An entry of the list allows that address alone; one that ends with a slash, whatever lies below it."""
+    entries = [entry.strip() for entry in allowed if entry.strip()]
+    climbs = ".." in url or "%" in url or "\\" in url
+    if climbs or not any(url == entry or (entry.endswith("/") and url.startswith(entry)) for entry in entries):
+        raise ConfigError(
+            f"{what} may not be sent to {url}: an admin allows addresses in {setting} "
+            f"(now: {', '.join(entries) or 'none'})",
+            {field: f"is not allowed by {setting}"},
+        )
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SampleConfig:
     """Write K responses to each prompt of a dataset."""
 
     responses_per_prompt: Count = 4
-    """Responses to each prompt."""
+    """Responses to each prompt; where there is a rival, half of them are its."""
     max_prompts: Annotated[int, Bounds(minimum=0)] = 0
     """Sample for this many prompts, drawn by the seed; 0 takes all."""
     splits: tuple[Literal["train", "valid", "test"], ...] = ("train", "valid", "test")
@@ -245,6 +371,10 @@ class SampleConfig:
     """How often an empty response, or one that is nearly the same as another of its prompt, is sampled again."""
     similarity: Share = 0.9
     """Two responses that share this much of their words are nearly the same."""
+    server: str = ""
+    """Let a server write that speaks OpenAI's API (vLLM, SGLang): its address, which LAUREL_SAMPLE_SERVERS allows."""
+    server_models: tuple[str, ...] = ()
+    """What that server calls the policy and, where there is one, the rival; by default the checkpoints' digests."""
     place: bool = True
     """Put the responses into the annotators' queue, one ranking task a prompt."""
     savepoint_every_seconds: Annotated[float, Bounds(minimum=0)] = 30.0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -10,17 +11,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from policy.config import PretrainConfig
 from training import config as configs
 from training.config import ConfigError
-from training.lm import backbone, optim, savepoints
+from training.lm import adapters, backbone, distributed, optim, savepoints
 from training.lm.encoder import Encoder
 from training.lm.logprobs import autocast, linear_cross_entropy, matmul_dtype, trunk_and_head
 from training.lm.packing import Document, reading_windows, text_windows
 from training.program import Interrupted
-from training.records import TextLine, read_lines
+from training.texts import read_texts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from training.program import Run
+    from training.records import TextLine
 
 PAD, END, USER, ASSISTANT = "<|pad|>", "<|end|>", "<|user|>", "<|assistant|>"
 CHAT_TEMPLATE = (
@@ -56,14 +58,15 @@ class Reading:
 
 
 def pretrain(run: Run) -> None:
-    """Do one `policy.pretrain` job: inputs `text` (a dataset) and, to go on from it, `policy`."""
+    """Do one `policy.pretrain` job: inputs `text` (a dataset, a file, a folder) and, to go on from it, `policy`."""
     config = configs.parse(PretrainConfig, run.config)
-    device = torch.device(run.job.device)
+    device = distributed.start(run, config.processes)
     savepoints.seed_everything(run.seed)
-    lines = list(read_lines(TextLine, run.input("text")))
+    lines = list(read_texts(run.input("text")))
     saved = run.last_savepoint()
     model, encoder = _start(run, config, lines, saved, device)
     documents, reading = _encode(lines, encoder, config.context)
+    spread = backbone.to_train(model, config, device)
     step_tokens = config.batch_windows * config.context
     steps = max(1, config.tokens // step_tokens)
     optimizer = optim.make(
@@ -77,7 +80,8 @@ def pretrain(run: Run) -> None:
     schedule = optim.schedule(
         optimizer, "cosine", steps=steps, warmup=math.ceil(config.warmup_share * steps), floor=config.floor
     )
-    parts = {"model": model, "optimizer": optimizer, "schedule": schedule}
+    parts = {"model": savepoints.Trained(model), "optimizer": optimizer, "schedule": schedule}
+    savepoints.seed_everything(distributed.own_seed(run.seed))
     step = int(savepoints.restore(saved, parts)["step"]) if saved else 0
 
     def save(folder: Path) -> None:
@@ -89,14 +93,13 @@ def pretrain(run: Run) -> None:
         f"of text, {steps:,} steps; starting at step {step}."
     )
     trunk, head = trunk_and_head(model)
-    if config.compile:
-        trunk = torch.compile(trunk, dynamic=False)
+    reader = Reader(spread, torch.compile(trunk, dynamic=False) if config.compile else trunk, head, config)
     looks = {round(steps * (index + 1) / config.evaluations) for index in range(config.evaluations)} - {steps}
     batches = _batches(documents, encoder.eos_id, config, seed=run.seed, start=step)
     saved_at = reported_at = time.monotonic()
     model.train()
     while step < steps:
-        loss, norm = _learn(trunk, head, optimizer, next(batches), config)
+        loss, norm = _learn(reader, optimizer, next(batches))
         rate = schedule.get_last_lr()[0]
         schedule.step()
         step += 1
@@ -104,21 +107,20 @@ def pretrain(run: Run) -> None:
             step, {"pretrain/loss": loss, "pretrain/grad_norm": norm, "pretrain/learning_rate": float(rate)}
         )
         if step in looks:
-            bits = bits_per_character(trunk, head, reading, config, device, limit=config.evaluation_windows)
-            run.reporter.metrics(step, {"pretrain/valid_bits_per_character": bits})
+            run.reporter.metrics(step, _named(held_out(reader, reading, limit=config.evaluation_windows)))
         now = time.monotonic()
         if now - reported_at >= 1 or step == steps:
             run.reporter.progress(step * step_tokens, steps * step_tokens, "tokens")
             reported_at = now
-        if run.stop.requested or now - saved_at >= config.savepoint_every_seconds:
+        if run.stop.requested or distributed.first_says(now - saved_at >= config.savepoint_every_seconds):
             run.savepoint(step, save)
             saved_at = now
             if run.stop.requested:
                 raise Interrupted
-    bits = bits_per_character(trunk, head, reading, config, device, limit=ALL_WINDOWS)
-    run.reporter.metrics(steps, {"pretrain/valid_bits_per_character": bits})
+    figures = held_out(reader, reading, limit=ALL_WINDOWS)
+    run.reporter.metrics(steps, _named(figures))
     evaluation = {
-        "valid_bits_per_character": bits,
+        **figures,
         "valid_characters": reading.characters,
         "valid_tokens": int(reading.real.sum()),
         "train_tokens": steps * step_tokens,
@@ -143,6 +145,7 @@ def train_tokenizer(lines: Sequence[TextLine], entries: int, max_length: int) ->
     )
     repeated = (line.text for line in lines for _ in range(max(1, round(line.weight))))
     tokenizer.train_from_iterator(repeated, trainer)
+    tokenizer = Tokenizer.from_str(distributed.gather(tokenizer.to_str())[0])  # one for all ranks
     fast: PreTrainedTokenizerFast = PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
         tokenizer_object=tokenizer,
         pad_token=PAD,
@@ -155,41 +158,79 @@ def train_tokenizer(lines: Sequence[TextLine], entries: int, max_length: int) ->
     return fast
 
 
-def bits_per_character(
-    trunk: Any, head: Any, reading: Reading, config: PretrainConfig, device: torch.device, *, limit: int | None
-) -> float:
-    """Measure how many bits the model needs for a character of valid text; `limit` windows stand for all of them."""
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """The model as it reads windows of tokens: its trunk (perhaps compiled) and its head, laid out over the ranks."""
+
+    spread: distributed.Spread
+    trunk: Any
+    head: Any
+    config: PretrainConfig
+
+    @property
+    def size(self) -> int:
+        """Windows computed at once; always as many, for a compiled trunk has one shape."""
+        return distributed.at_most(self.config.micro_batch_windows, self.config.batch_windows)
+
+    def nats(self, ids: torch.Tensor, weights: torch.Tensor | None = None) -> torch.Tensor:
+        """Sum of the losses of predicting ids[:, 1:] from ids[:, :-1]."""
+
+        def compute() -> torch.Tensor:
+            with autocast(self.config.precision, ids.device):
+                hidden = self.trunk(input_ids=ids[:, :-1], use_cache=False).last_hidden_state
+            return linear_cross_entropy(hidden.flatten(0, 1), self.head, ids[:, 1:].flatten(), weights)
+
+        return self.spread(compute)
+
+    def ids(self, windows: NDArray[np.int32]) -> torch.Tensor:
+        """Windows as the model takes them."""
+        return torch.from_numpy(windows.astype(np.int64)).to(self.spread.model.device)
+
+
+def held_out(reader: Reader, reading: Reading, *, limit: int | None) -> dict[str, float]:
+    """Measure on valid text: perplexity of a token, and bits for a character, which compares across tokenizers.
+
+    `limit` windows, evenly over the text, stand for all of them.
+    """
+    model = reader.spread.model
+    was_training = model.training
+    model.eval()
     count = len(reading.windows)
     chosen = np.arange(count) if limit is None or limit >= count else np.linspace(0, count - 1, limit).astype(int)
-    size = config.micro_batch_windows
-    nats, tokens = 0.0, 0
+    size = reader.size
+    nats = 0.0
     with torch.no_grad():
-        for start in range(0, len(chosen), size):
-            rows = chosen[start : start + size]
+        for rows, weight in distributed.deal([chosen[start : start + size] for start in range(0, len(chosen), size)]):
             windows, real = reading.windows[rows], reading.real[rows]
             if len(rows) < size:  # a full batch keeps the one compiled shape
                 windows = np.concatenate([windows, np.repeat(windows[:1], size - len(rows), axis=0)])
                 real = np.concatenate([real, np.zeros((size - len(rows), real.shape[1]), dtype=bool)])
-            ids = torch.from_numpy(windows.astype(np.int64)).to(device)
-            weights = torch.from_numpy(real).to(device, torch.float32).flatten()
-            nats += float(_nats(trunk, head, ids, weights, config))
-            tokens += int(real.sum())
+            ids = reader.ids(windows)
+            nats += weight * float(reader.nats(ids, torch.from_numpy(real).to(ids.device, torch.float32).flatten()))
+    model.train(was_training)
+    mean = distributed.total(nats)[0] / int(reading.real[chosen].sum())
     tokens_per_character = int(reading.real.sum()) / reading.characters
-    return nats / tokens / math.log(2) * tokens_per_character
+    return {
+        "valid_perplexity": math.exp(min(mean, math.log(sys.float_info.max))),
+        "valid_bits_per_character": mean / math.log(2) * tokens_per_character,
+    }
+
+
+def _named(figures: dict[str, float]) -> dict[str, float]:
+    """Figures by the names of their curves."""
+    return {f"pretrain/{name}": value for name, value in figures.items()}
 
 
 def _start(
     run: Run, config: PretrainConfig, lines: Sequence[TextLine], saved: Path | None, device: torch.device
 ) -> tuple[Any, Encoder]:
     if run.has_input("policy"):
-        given, its_encoder = backbone.load_policy(run.input("policy"), device)
-        longest = getattr(given.config, "max_position_embeddings", config.context)
-        if config.context > longest:
-            raise ConfigError(
-                f"context {config.context} is longer than the {longest} tokens that the given policy can see",
-                {"context": f"must be at most {longest} for this policy"},
-            )
-        return given, its_encoder
+        return _given(run, config, device)
+    if config.lora_rank:
+        raise ConfigError(
+            "a model that starts from nothing has nothing to adapt: give a policy, or set lora_rank to 0",
+            {"lora_rank": "needs the input policy"},
+        )
     if saved:
         encoder = backbone.load_encoder(saved / "tokenizer")
     else:
@@ -209,13 +250,57 @@ def _start(
         bos_token_id=None,
         eos_token_id=encoder.eos_id,
     )
-    model: Any = LlamaForCausalLM(shape)
-    model.to(device)
+    where = distributed.loading_device(config.parallel, device)
+    with torch.device("meta" if where.type == "meta" else "cpu"):
+        model: Any = LlamaForCausalLM(shape)
+    model.to(where)
     # Residual branches start smaller with depth, so that the sum of all layers keeps its size.
     for layer in model.model.layers:
         for projection in (layer.self_attn.o_proj, layer.mlp.down_proj):
             projection.weight.data /= math.sqrt(2 * config.layers)
     return model, encoder
+
+
+def _given(run: Run, config: PretrainConfig, device: torch.device) -> tuple[Any, Encoder]:
+    """Load the policy to go on from; a bare base model gets what it lacks to be taught conversations later."""
+    folder = run.input("policy")
+    model = backbone.load_to_train(folder, config, device)
+    longest = getattr(model.config, "max_position_embeddings", config.context)
+    if config.context > longest:
+        raise ConfigError(
+            f"context {config.context} is longer than the {longest} tokens that the given policy can see",
+            {"context": f"must be at most {longest} for this policy"},
+        )
+    tokenizer = AutoTokenizer.from_pretrained(str(folder))
+    added = furnish(tokenizer)
+    if added:
+        if config.lora_rank:
+            raise ConfigError(
+                f"the given tokenizer gets {', '.join(added)}, and adapters leave the rows of new tokens as they are: "
+                "set lora_rank to 0, or mend the tokenizer first",
+                {"lora_rank": "must be 0 for a tokenizer that is mended"},
+            )
+        run.reporter.note(f"The given tokenizer had none, so it was given {', '.join(added)}.")
+    if len(tokenizer) > model.get_input_embeddings().num_embeddings:
+        model.resize_token_embeddings(len(tokenizer))
+    model.config.pad_token_id = tokenizer.pad_token_id
+    return model, Encoder(tokenizer)
+
+
+def furnish(tokenizer: Any) -> list[str]:
+    """Give a tokenizer what a policy needs and it has not; name what that was."""
+    added = []
+    if tokenizer.eos_token_id is None:
+        tokenizer.add_special_tokens({"eos_token": END})
+        added.append("an end token")
+    if tokenizer.pad_token_id is None or tokenizer.pad_token_id == tokenizer.eos_token_id:
+        tokenizer.add_special_tokens({"pad_token": PAD})
+        added.append("a pad token of its own")
+    if not tokenizer.chat_template:
+        tokenizer.add_special_tokens({"additional_special_tokens": [USER, ASSISTANT]})
+        tokenizer.chat_template = CHAT_TEMPLATE.replace(END, tokenizer.eos_token)
+        added.append("a chat template")
+    return added
 
 
 def _encode(lines: Sequence[TextLine], encoder: Encoder, context: int) -> tuple[list[Document], Reading]:
@@ -228,9 +313,12 @@ def _encode(lines: Sequence[TextLine], encoder: Encoder, context: int) -> tuple[
             valid.append(ids)
             characters += len(line.text)
     if not documents:
-        raise NoText("the text dataset has no line of the split train")
+        raise NoText("the text has no line of the split train, so there is nothing to learn from")
     if not valid:
-        raise NoText("the text dataset has no line of the split valid, so nothing could be measured")
+        raise NoText(
+            "the text has no line of the split valid, so nothing could be measured: add more text, or JSON lines that "
+            'name their split ("split": "valid")'
+        )
     windows, real = reading_windows(valid, context=context, eos_id=encoder.eos_id, pad_id=encoder.pad_id)
     return documents, Reading(windows, real, characters)
 
@@ -257,32 +345,16 @@ def _batches(
             left = left[size:]
 
 
-def _learn(
-    trunk: Any,
-    head: Any,
-    optimizer: torch.optim.Optimizer,
-    windows: NDArray[np.int32],
-    config: PretrainConfig,
-) -> tuple[float, float]:
+def _learn(reader: Reader, optimizer: torch.optim.Optimizer, windows: NDArray[np.int32]) -> tuple[float, float]:
     """Take one optimiser step; return the mean loss in nats per token and the gradient's norm before clipping."""
-    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
-    ids = torch.from_numpy(windows.astype(np.int64)).to(parameters[0].device)
-    targets = ids.shape[0] * (ids.shape[1] - 1)
+    targets = windows[:, 1:].size
+    size = reader.size
     total = 0.0
-    for part in torch.split(ids, config.micro_batch_windows):
-        nats = _nats(trunk, head, part, None, config)
-        (nats / targets).backward()  # type: ignore[no-untyped-call]
-        total += float(nats.detach())
-    norm = torch.nn.utils.clip_grad_norm_(parameters, config.max_grad_norm)
+    for part, weight in distributed.deal([windows[start : start + size] for start in range(0, len(windows), size)]):
+        nats = reader.nats(reader.ids(part))
+        (nats * (weight / targets)).backward()  # type: ignore[no-untyped-call]
+        total += weight * float(nats.detach())
+    norm = distributed.finish_gradients(adapters.trainable(reader.spread.model), reader.config.max_grad_norm)
     optimizer.step()
     optimizer.zero_grad(set_to_none=True)
-    return total / targets, float(norm)
-
-
-def _nats(
-    trunk: Any, head: Any, ids: torch.Tensor, weights: torch.Tensor | None, config: PretrainConfig
-) -> torch.Tensor:
-    """Sum of the losses of predicting ids[:, 1:] from ids[:, :-1]."""
-    with autocast(config.precision, ids.device):
-        hidden = trunk(input_ids=ids[:, :-1], use_cache=False).last_hidden_state
-    return linear_cross_entropy(hidden.flatten(0, 1), head, ids[:, 1:].flatten(), weights)
+    return distributed.total(total)[0] / targets, norm

@@ -1,22 +1,26 @@
 """Writing K responses to each prompt of a dataset, for people to rank.
 
-Each response draws from the random stream (seed, prompt, k), so the same job gives the same responses however its
-prompts are batched. A response that is empty, or nearly the same as another of its prompt, is sampled again from the
-stream of another seed; the seed that a response came from stands beside it.
+They are one policy's, or half of them a rival's: mixed in one ranking, without a name, the same judgements also say
+which of the two writes better. The same job gives the same responses however its prompts are batched (from a server,
+as far as that keeps to its seeds). A response that is empty, or nearly the same as another of its prompt, is sampled
+again with another seed; the seed that a response came from stands beside it.
 """
 
 from __future__ import annotations
 
 import time
 from collections import Counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
+from transformers import AutoConfig
 
 from policy.config import SampleConfig
+from policy.engines import BuiltIn, Server
+from policy.preflight import check_ends
 from training import config as configs
+from training.config import ConfigError
 from training.lm import attention, backbone
-from training.lm.generation import Generator, Sampling
 from training.program import Interrupted
 from training.records import PromptLine, Sample, SampleLine, read_lines, write_lines
 
@@ -24,12 +28,12 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from training.lm.encoder import Encoder
-    from training.lm.generation import Response
+    from policy.engines import Engine
     from training.program import Run
 
 CHUNK = 64
 RETRY_SEED = 1_000_003
+AUTHORS = ("policy", "rival")
 
 
 class NothingSampled(ValueError):  # noqa: N818 - named for what happened
@@ -39,16 +43,16 @@ class NothingSampled(ValueError):  # noqa: N818 - named for what happened
 
 
 def sample(run: Run) -> None:
-    """Do one `policy.sample` job: inputs `policy` and `prompts`."""
+    """Do one `policy.sample` job: inputs `policy` and `prompts`, and `rival` where responses are to be mixed."""
     config = configs.parse(SampleConfig, run.config)
-    policy, encoder = backbone.load_policy(run.input("policy"), run.job.device)
-    policy.float().set_attn_implementation(attention.NAME)
-    prompts = _prompts(run, encoder, config, policy.config.max_position_embeddings - config.max_new_tokens)
-    writer = Writer(policy, encoder, config, run)
+    authors = shares(run, config)
+    prompts = _prompts(run, config, list(authors))
+    writer = Writer([engine(run, config, by, ks) for by, ks in authors.items()], config, run)
     saved = run.last_savepoint()
     lines = list(read_lines(SampleLine, saved)) if saved else []
     done = int((saved / "done").read_text()) if saved else 0
-    run.reporter.note(f"{len(prompts):,} prompts, {config.responses_per_prompt} responses each; starting at {done}.")
+    whose = " and ".join(f"{len(ks)} of the {by}" for by, ks in authors.items())
+    run.reporter.note(f"{len(prompts):,} prompts, responses to each: {whose}; starting at {done}.")
 
     def save(folder: Path) -> None:
         write_lines(lines, folder, kind="samples")
@@ -79,11 +83,10 @@ def sample(run: Run) -> None:
 
 
 class Writer:
-    """Writes K responses to prompts with one policy."""
+    """Writes K responses to prompts, each engine its share."""
 
-    def __init__(self, policy: Any, encoder: Encoder, config: SampleConfig, run: Run) -> None:
-        self.encoder, self.config, self.run = encoder, config, run
-        self.generator = Generator(policy, end_id=encoder.eos_id, pad_id=encoder.pad_id, decode=encoder.text)
+    def __init__(self, engines: Sequence[Engine], config: SampleConfig, run: Run) -> None:
+        self.engines, self.config, self.run = engines, config, run
 
     def write(self, prompts: Sequence[PromptLine]) -> list[SampleLine] | None:
         """Answer these prompts, leaving out those without two different answers; None if asked to stop."""
@@ -92,12 +95,13 @@ class Writer:
         wanting = list(range(len(prompts)))
         for attempt in range(self.config.retries + 1):
             seed = self.run.seed + RETRY_SEED * attempt
-            sampled = self._sample([prompts[i] for i in wanting], seed)
-            if sampled is None:
-                return None
-            for i, responses in zip(wanting, sampled, strict=True):
-                fresh = [self._answer(k, response, seed) for k, response in enumerate(responses)]
-                answers[i] = _keep(answers[i], fresh, self.config.similarity, last=attempt == self.config.retries)
+            for engine in self.engines:
+                asking = [i for i in wanting if any(k not in answers[i] for k in engine.ks)]
+                written = engine.write([prompts[i] for i in asking], seed=seed, stop=lambda: self.run.stop.requested)
+                if written is None:
+                    return None
+                for i, fresh in zip(asking, written, strict=True):
+                    answers[i] = _keep(answers[i], fresh, self.config.similarity, last=attempt == self.config.retries)
             wanting = [i for i in wanting if len(answers[i]) < K]
             if not wanting:
                 break
@@ -107,38 +111,34 @@ class Writer:
             if len(kept) >= min(2, K)
         ]
 
-    def _sample(self, prompts: Sequence[PromptLine], seed: int) -> list[list[Response]] | None:
-        config = self.config
-        return self.generator.generate(
-            [self.encoder.prompt_ids(line.prompt) for line in prompts],
-            keys=[line.id for line in prompts],
-            responses_per_prompt=config.responses_per_prompt,
-            sampling=Sampling(
-                max_new_tokens=config.max_new_tokens,
-                min_new_tokens=config.min_new_tokens,
-                temperature=config.temperature,
-                top_k=config.top_k,
-                top_p=config.top_p,
-                stop=config.stop,
-                seed=seed,
-            ),
-            stop=lambda: self.run.stop.requested,
+
+def shares(run: Run, config: SampleConfig) -> dict[str, range]:
+    """Which of the K responses each checkpoint writes: all, or half of them where there is a rival."""
+    K = config.responses_per_prompt
+    if not run.has_input("rival"):
+        return {"policy": range(K)}
+    if K < 2:
+        raise ConfigError(f"{K} response to a prompt cannot be shared", {"responses_per_prompt": "must be at least 2"})
+    if run.job.inputs["rival"] == run.job.inputs["policy"]:
+        raise ConfigError(
+            "policy and rival are the same checkpoint, so there is nothing to compare: name another rival"
         )
-
-    def _answer(self, k: int, response: Response, seed: int) -> Sample:
-        return Sample(
-            k=k,
-            text=before_stop(self.encoder.text(response.ids), self.config.stop).strip(),
-            token_count=len(response.ids),
-            logprob=sum(response.logprobs),
-            finished=response.finished,
-            seed=seed,
-        )
+    half = K - K // 2
+    return {"policy": range(half), "rival": range(half, K)}
 
 
-def before_stop(text: str, stops: Sequence[str]) -> str:
-    """Cut a text at the first of these stops."""
-    return text[: min((place for stop in stops if (place := text.find(stop)) >= 0), default=len(text))]
+def engine(run: Run, config: SampleConfig, by: str, ks: range) -> Engine:
+    """Who writes with the checkpoint of the input `by`."""
+    if config.server:
+        place = AUTHORS.index(by)
+        named = config.server_models[place] if place < len(config.server_models) else run.job.inputs[by]
+        server = Server(named, config, by=by, ks=ks)
+        server.check()
+        return server
+    check_ends(backbone.load_encoder(run.input(by)), run.input(by))
+    model, encoder = backbone.load_policy(run.input(by), run.job.device)
+    model.set_attn_implementation(attention.NAME)
+    return BuiltIn(model, encoder, config, by=by, ks=ks)
 
 
 def alike(one: str, other: str) -> float:
@@ -164,11 +164,19 @@ def _keep(kept: dict[int, Sample], fresh: Sequence[Sample], similarity: float, *
     return kept
 
 
-def _prompts(run: Run, encoder: Encoder, config: SampleConfig, longest: int) -> list[PromptLine]:
+def _prompts(run: Run, config: SampleConfig, authors: Sequence[str]) -> list[PromptLine]:
+    """The prompts that are to be answered: those that leave every author room for a response."""
     lines = [line for line in read_lines(PromptLine, run.input("prompts")) if line.split in config.splits]
-    short = [line for line in lines if len(encoder.prompt_ids(line.prompt)) <= longest]
+    short = lines
+    for by in authors:
+        folder = run.input(by)
+        encoder = backbone.load_encoder(folder)
+        longest = AutoConfig.from_pretrained(folder).max_position_embeddings - config.max_new_tokens
+        short = [line for line in short if len(encoder.prompt_ids(line.prompt)) <= longest]
     if len(short) < len(lines):
-        run.reporter.note(f"{len(lines) - len(short)} prompts are longer than {longest} tokens: left out.")
+        run.reporter.note(
+            f"{len(lines) - len(short)} prompts leave no room for {config.max_new_tokens} tokens: left out."
+        )
     if config.max_prompts and config.max_prompts < len(short):
         chosen = torch.randperm(len(short), generator=torch.Generator().manual_seed(run.seed))[: config.max_prompts]
         short = [short[i] for i in sorted(chosen.tolist())]
@@ -183,9 +191,10 @@ def _write(lines: Sequence[SampleLine], folder: Path) -> None:
 
 def _evaluation(lines: Sequence[SampleLine], prompts: int) -> dict[str, float]:
     samples = [response for line in lines for response in line.responses]
+    lengths = [one.token_count for one in samples if one.token_count is not None]
     return {
         "prompts": prompts,
         "responses": len(samples),
         "ended": sum(one.finished for one in samples) / len(samples),
-        "mean_tokens": sum(one.token_count for one in samples) / len(samples),
+        **({"mean_tokens": sum(lengths) / len(lengths)} if lengths else {}),
     }

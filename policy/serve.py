@@ -16,21 +16,22 @@ import time
 from collections import OrderedDict
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import uvicorn
+from jinja2 import TemplateError
 from starlette.applications import Starlette
 from starlette.responses import JSONResponse, StreamingResponse
 from starlette.routing import Route
 
-from policy.sample import before_stop
 from rewardmodel import scoring
 from training.artifacts import ArtifactDamaged, ArtifactMissing, Store, is_whole
 from training.config import ConfigError
 from training.lm import attention, backbone
-from training.lm.generation import Generator, Response, Sampling
+from training.lm.generation import Generator, Response, Sampling, before_stop
+from training.records import has_half_pair
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
@@ -41,9 +42,13 @@ if TYPE_CHECKING:
 
 Model = TypeVar("Model")
 
-MAX_CHOICES, MAX_TOKENS, MAX_ITEMS = 16, 1024, 64
+MAX_CHOICES, MAX_TOKENS, MAX_ITEMS, MAX_ALTERNATIVES = 16, 1024, 64, 20
 DEFAULT_TOKENS = 128
-ROLES = ("system", "user", "assistant")
+UNLIKELY = -9999.0
+"""OpenAI's word for the log-probability of what cannot come: JSON knows no infinity."""
+ROLES = ("system", "developer", "user", "assistant")
+NOT_OFFERED = ("frequency_penalty", "presence_penalty", "logit_bias", "tools", "functions")
+"""OpenAI's parameters that would change an answer and are not known here: refused, never silently left out."""
 
 
 class BadRequest(ValueError):  # noqa: N818 - named for what it is
@@ -62,7 +67,11 @@ class Chat:
     messages: list[dict[str, str]]
     choices: int
     sampling: Sampling
+    is_limited: bool
+    """Whether the client said how long an answer may be; else it may fill what the model can read."""
     stream: bool
+    tells_usage: bool
+    """Whether a stream ends with a count of its tokens."""
     logprobs: bool
 
 
@@ -147,23 +156,32 @@ class Written:
 
 
 def parse_chat(body: Any) -> Chat:
-    """Check the body of a request for chat completions."""
+    """Check the body of a request for chat completions; a parameter that is null is one that was left out."""
     if not isinstance(body, dict):
         raise BadRequest("the body must be a JSON object")
+    body = {name: value for name, value in body.items() if value is not None}
+    _refuse_what_is_not_offered(body)
     limit = body.get("max_completion_tokens", body.get("max_tokens"))
     stop = body.get("stop") or []
     stops = [stop] if isinstance(stop, str) else stop
     if not isinstance(stops, list) or len(stops) > 4 or not all(isinstance(one, str) and one for one in stops):
         raise BadRequest("stop must be a text or up to four of them", param="stop")
     seed = body.get("seed")
+    options = body.get("stream_options")
+    logprobs = bool(body.get("logprobs", False))
+    alternatives = _whole(body.get("top_logprobs", 0), "top_logprobs", 0, MAX_ALTERNATIVES)
+    if alternatives and not logprobs:
+        raise BadRequest("top_logprobs needs logprobs to be true", param="top_logprobs")
     try:
         sampling = Sampling(
             max_new_tokens=DEFAULT_TOKENS if limit is None else _whole(limit, "max_tokens", 1, MAX_TOKENS),
+            min_new_tokens=_whole(body.get("min_tokens", 0), "min_tokens", 0, MAX_TOKENS),
             temperature=_number(body.get("temperature", 1), "temperature", 0, 2),
             top_p=_number(body.get("top_p", 1), "top_p", 0, 1),
             top_k=_whole(body.get("top_k", 0), "top_k", 0, 1_000_000),
             stop=tuple(stops),
             seed=secrets.randbits(48) if seed is None else _whole(seed, "seed", -(2**63), 2**63),
+            alternatives=alternatives,
         )
     except ConfigError as error:
         raise BadRequest(str(error)) from error
@@ -172,9 +190,20 @@ def parse_chat(body: Any) -> Chat:
         messages=_messages(body.get("messages"), "messages"),
         choices=_whole(body.get("n", 1), "n", 1, MAX_CHOICES),
         sampling=sampling,
+        is_limited=limit is not None,
         stream=bool(body.get("stream", False)),
-        logprobs=bool(body.get("logprobs", False)),
+        tells_usage=isinstance(options, dict) and bool(options.get("include_usage")),
+        logprobs=logprobs,
     )
+
+
+def _refuse_what_is_not_offered(body: dict[str, Any]) -> None:
+    asked = [name for name in NOT_OFFERED if body.get(name)]
+    shape = body.get("response_format")
+    if shape and not (isinstance(shape, dict) and shape.get("type") == "text"):
+        asked.append("response_format")
+    if asked:
+        raise BadRequest(f"{asked[0]} is not offered here: leave it out", param=asked[0], code="not_offered")
 
 
 class Server:
@@ -190,6 +219,7 @@ class Server:
         routes = [
             Route("/healthz", self.healthz),
             Route("/v1/models", self.models),
+            Route("/v1/models/{digest:path}", self.model),
             Route("/v1/chat/completions", self.chat, methods=["POST"]),
             Route("/v1/rewards", self.rewards, methods=["POST"]),
         ]
@@ -208,8 +238,15 @@ class Server:
     async def models(self, _request: Request) -> JSONResponse:
         """List the policies in the store."""
         digests = await asyncio.to_thread(self.shelf.digests)
-        entries = [{"id": digest, "object": "model", "created": 0, "owned_by": "laurel"} for digest in digests]
-        return JSONResponse({"object": "list", "data": entries})
+        return JSONResponse({"object": "list", "data": [_entry(digest) for digest in digests]})
+
+    async def model(self, request: Request) -> JSONResponse:
+        """Say of one policy what the list says of it."""
+        digest = request.path_params["digest"]
+        if digest not in await asyncio.to_thread(self.shelf.digests):
+            message = f"there is no policy {digest!r} here: GET /v1/models lists them"
+            raise BadRequest(message, param="model", code="model_not_found", status=404)
+        return JSONResponse(_entry(digest))
 
     async def rewards(self, request: Request) -> JSONResponse:
         """Score up to 64 responses with the reward model `model`."""
@@ -237,7 +274,7 @@ class Server:
         gone = threading.Event()
         head = {"id": f"chatcmpl-{secrets.token_hex(12)}", "created": int(time.time()), "model": chat.model}
         loop = asyncio.get_running_loop()
-        policy, prompt = await loop.run_in_executor(self.worker, self._prepare, chat)
+        policy, prompt, chat = await loop.run_in_executor(self.worker, self._prepare, chat)
         if chat.stream:
             events = self._events(chat, policy, prompt, head, gone)
             return StreamingResponse(events, media_type="text/event-stream", headers={"Cache-Control": "no-store"})
@@ -248,16 +285,7 @@ class Server:
             if await request.is_disconnected():
                 gone.set()
         responses = await work
-        written = [Written(policy.encoder, chat.sampling.stop).text(response) for response in responses]
-        choices = [
-            {
-                "index": k,
-                "message": {"role": "assistant", "content": text, "refusal": None},
-                "finish_reason": _reason(response),
-                "logprobs": _logprobs(policy.encoder, response, 0) if chat.logprobs else None,
-            }
-            for k, (text, response) in enumerate(zip(written, responses, strict=True))
-        ]
+        choices = await asyncio.to_thread(_choices, chat, policy.encoder, responses)
         return JSONResponse(
             head | {"object": "chat.completion", "choices": choices, "usage": _usage(prompt, responses)}
         )
@@ -282,9 +310,9 @@ class Server:
                 heard[k] = len(response.ids)
             loop.call_soon_threadsafe(queue.put_nowait, (k, part, _reason(response) if ended else None))
 
-        def write() -> None:
+        def write() -> list[Response]:
             try:
-                self._write(chat, policy, prompt, gone, hear)
+                return self._write(chat, policy, prompt, gone, hear)
             finally:
                 loop.call_soon_threadsafe(queue.put_nowait, None)
 
@@ -295,23 +323,32 @@ class Server:
                 yield _event(head, k, {"delta": {"role": "assistant", "content": ""}}, None)
             while (item := await queue.get()) is not None:
                 yield _event(head, *item)
-            await work
+            responses = await work
+            if chat.tells_usage and responses:
+                yield f"data: {json.dumps(head | {'choices': [], 'usage': _usage(prompt, responses)})}\n\n"
             yield "data: [DONE]\n\n"
         finally:
             gone.set()
 
-    def _prepare(self, chat: Chat) -> tuple[LoadedPolicy, list[int]]:
+    def _prepare(self, chat: Chat) -> tuple[LoadedPolicy, list[int], Chat]:
+        """Load the policy and encode the messages; an answer of no given length becomes as long as there is room."""
         policy = self.shelf.policy(chat.model)
-        prompt = policy.encoder.prompt_ids(chat.messages)
+        try:
+            prompt = policy.encoder.prompt_ids(chat.messages)
+        except TemplateError as error:
+            raise BadRequest(f"this model's chat template refuses these messages: {error}", param="messages") from error
         room = policy.context - len(prompt)
+        if not chat.is_limited and 1 <= room < chat.sampling.max_new_tokens:
+            chat = replace(chat, sampling=replace(chat.sampling, max_new_tokens=room))
         if room < chat.sampling.max_new_tokens:
+            mend = f"ask for at most {room} tokens" if room >= 1 else "leave the oldest turns out"
             raise BadRequest(
                 f"the messages have {len(prompt)} tokens and the answer may have {chat.sampling.max_new_tokens}, but "
-                f"this model reads {policy.context} in all",
+                f"this model reads {policy.context} in all: {mend}",
                 param="messages",
                 code="context_length_exceeded",
             )
-        return policy, prompt
+        return policy, prompt, chat
 
     def _write(
         self,
@@ -333,6 +370,26 @@ class Server:
         return rows[0] if rows else []
 
 
+def _entry(digest: str) -> dict[str, Any]:
+    return {"id": digest, "object": "model", "created": 0, "owned_by": "laurel"}
+
+
+def _choices(chat: Chat, encoder: Encoder, responses: Sequence[Response]) -> list[dict[str, Any]]:
+    return [
+        {
+            "index": k,
+            "message": {
+                "role": "assistant",
+                "content": Written(encoder, chat.sampling.stop).text(response),
+                "refusal": None,
+            },
+            "finish_reason": _reason(response),
+            "logprobs": _logprobs(encoder, response, 0) if chat.logprobs else None,
+        }
+        for k, response in enumerate(responses)
+    ]
+
+
 def _event(head: dict[str, Any], k: int, part: dict[str, Any], reason: str | None) -> str:
     chunk = head | {"choices": [{"index": k, "finish_reason": reason, **part}]}
     return f"data: {json.dumps(chunk, ensure_ascii=False)}\n\n"
@@ -348,12 +405,22 @@ def _usage(prompt: Sequence[int], responses: Sequence[Response]) -> dict[str, in
 
 
 def _logprobs(encoder: Encoder, response: Response, start: int) -> dict[str, Any]:
-    """Say the log-probabilities of the tokens from `start` on."""
+    """Say the log-probabilities of the tokens from `start` on, and of the likeliest in the place of each."""
+
+    @functools.cache
+    def said(token: int) -> dict[str, Any]:
+        its_bytes = encoder.bytes_of(token)
+        return {
+            "token": str(encoder.tokenizer.decode([token])),
+            "bytes": None if its_bytes is None else list(its_bytes),
+        }
+
     content = []
-    for token, logprob in zip(response.ids[start:], response.logprobs[start:], strict=True):
-        text = str(encoder.tokenizer.decode([token]))
-        entry = {"token": text, "logprob": logprob, "bytes": list(text.encode()), "top_logprobs": []}
-        content.append(entry)
+    for place in range(start, len(response.ids)):
+        likeliest = response.likeliest[place] if response.likeliest else []
+        entry = said(response.ids[place]) | {"logprob": response.logprobs[place]}
+        others = [said(token) | {"logprob": max(logprob, UNLIKELY)} for token, logprob in likeliest]
+        content.append(entry | {"top_logprobs": others})
     return {"content": content, "refusal": None}
 
 
@@ -385,19 +452,32 @@ def _prompt(item: dict[str, Any], name: str) -> list[dict[str, str]]:
 def _messages(value: Any, param: str) -> list[dict[str, str]]:
     if not isinstance(value, list) or not value:
         raise BadRequest(f"{param} must be a list of messages", param=param)
+    messages = []
     for message in value:
-        if (
-            not isinstance(message, dict)
-            or message.get("role") not in ROLES
-            or not isinstance(message.get("content"), str)
-        ):
+        said = message if isinstance(message, dict) else {}
+        role, content = said.get("role"), _content(said.get("content"))
+        if role not in ROLES or content is None:
             raise BadRequest(f"{param} must hold a role ({', '.join(ROLES)}) and a text each", param=param)
-    return [{"role": message["role"], "content": message["content"]} for message in value]
+        messages.append({"role": "system" if role == "developer" else role, "content": _text(content, param)})
+    return messages
+
+
+def _content(value: Any) -> str | None:
+    """What a message says: its text, or the texts that it is parted into; nothing where it is something else."""
+    if isinstance(value, str):
+        return value
+    parts = value if isinstance(value, list) else []
+    texts = [part["text"] for part in parts if isinstance(part, dict) and part.get("type") == "text" and "text" in part]
+    if not texts or len(texts) < len(parts) or not all(isinstance(text, str) for text in texts):
+        return None
+    return "\n".join(texts)
 
 
 def _text(value: Any, param: str) -> str:
     if not isinstance(value, str):
         raise BadRequest(f"{param} must be text", param=param)
+    if has_half_pair(value):
+        raise BadRequest(f"{param} holds half of a surrogate pair, which is not text", param=param)
     return value
 
 

@@ -1,9 +1,14 @@
-"""Supervised fine-tuning: the loss falls on what the assistant wrote, and on nothing else."""
+"""Supervised fine-tuning: the loss falls on what the assistant wrote, and on nothing else.
+
+InstructGPT (2203.02155, §3.5 and C.1) trained for 16 epochs with a cosine and a residual dropout of 0.2, overfitted its
+validation loss after one, and chose by the reward model's score: `epochs`, `dropout` and the input `reward` do that.
+"""
 
 from __future__ import annotations
 
 import math
 import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -11,22 +16,28 @@ import numpy as np
 import torch
 
 from policy.config import SFTConfig
+from policy.preflight import check_ends
 from training import config as configs
 from training.config import ConfigError
-from training.lm import attention, backbone, optim, savepoints
+from training.lm import adapters, attention, backbone, distributed, optim, savepoints
+from training.lm.generation import Generator, Sampling
 from training.lm.logprobs import autocast, linear_cross_entropy, matmul_dtype, trunk_and_head
-from training.lm.packing import Conversation, Document, PackedConversations, by_length, text_windows
+from training.lm.packing import Conversation, Document, PackedConversations, packs_of_ranks, text_windows
 from training.program import Interrupted
-from training.records import DemonstrationLine, Message, TextLine, read_lines
+from training.records import DemonstrationLine, Message, read_lines
+from training.texts import read_texts
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
     from pathlib import Path
 
     from numpy.typing import NDArray
 
     from training.lm.encoder import Encoder
     from training.program import Run
+
+Judge = Callable[[Sequence[Sequence[Message]], Sequence[Sequence[str]], Sequence[Sequence[bool]]], list[torch.Tensor]]
+"""Scores responses: (prompts, responses of each, which of them ended by themselves) to a tensor (K,) a prompt."""
 
 
 class NoDemonstrations(ValueError):  # noqa: N818
@@ -36,26 +47,34 @@ class NoDemonstrations(ValueError):  # noqa: N818
 
 
 class Best:
-    """The weights with the lowest valid loss so far; a part of every savepoint."""
+    """The best step so far, what was measured at it, and its weights; a part of every savepoint."""
 
-    def __init__(self) -> None:
-        self.loss = math.inf
+    def __init__(self, trained: savepoints.Trained) -> None:
+        self._trained = trained
+        self.merit = -math.inf
         self.step = 0
+        self.figures: dict[str, float] = {}
         self.weights: dict[str, torch.Tensor] = {}
 
-    def consider(self, loss: float, step: int, model: Any) -> None:
-        """Keep a copy of the model's weights if this loss is the lowest yet."""
-        if loss < self.loss:
-            self.loss, self.step = loss, step
-            self.weights = {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
+    def consider(self, merit: float, step: int, figures: Mapping[str, float]) -> None:
+        """Keep a copy of the weights if nothing had as much merit yet."""
+        if merit > self.merit:
+            self.merit, self.step, self.figures = merit, step, dict(figures)
+            self.weights = self._trained.copy()
+
+    def put(self) -> None:
+        """Put the best weights into the model, if any were considered."""
+        if self.weights:
+            self._trained.load_state_dict(self.weights)
 
     def state_dict(self) -> dict[str, Any]:
         """Give everything that is kept."""
-        return {"loss": self.loss, "step": self.step, "weights": self.weights}
+        return {"merit": self.merit, "step": self.step, "figures": self.figures, "weights": self.weights}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Take it back."""
-        self.loss, self.step, self.weights = state["loss"], state["step"], state["weights"]
+        self.merit, self.step, self.figures = state["merit"], state["step"], dict(state["figures"])
+        self.weights = self._trained.copy_of(state["weights"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,15 +111,21 @@ class Plan:
         return math.ceil(tokens * share / (1 - share) / self.config.text_context) if share else 0
 
 
-def sft(run: Run) -> None:
-    """Do one `policy.sft` job: inputs `policy`, `demonstrations` and, for `text_share`, `text`."""
+def sft(run: Run, judge: Judge | None = None) -> None:  # noqa: PLR0915 - the loop is shown whole
+    """Do one `policy.sft` job: inputs `policy`, `demonstrations` and, for `text_share`, `text`.
+
+    With a judge the step is kept whose responses to valid prompts it scores highest, else that with the lowest loss.
+    """
     config = configs.parse(SFTConfig, run.config)
-    device = torch.device(run.job.device)
+    device = distributed.start(run, config.processes)
     savepoints.seed_everything(run.seed)
-    model, encoder = backbone.load_policy(run.input("policy"), device)
+    check_ends(backbone.load_encoder(run.input("policy")), run.input("policy"))
+    model = backbone.load_to_train(run.input("policy"), config, device)
+    encoder = backbone.load_encoder(run.input("policy"), model)
     model.set_attn_implementation(attention.NAME)
-    train, valid = _conversations(run, encoder, model)
-    plan = Plan(train, _text(run, config, encoder), encoder.eos_id, config, run.seed)
+    spread = backbone.to_train(model, config, device)
+    shown = _read(run, encoder, model, config)
+    plan = Plan(shown.train, _text(run, config, encoder), encoder.eos_id, config, run.seed)
     optimizer = optim.make(
         config.optimizer,
         model,
@@ -111,47 +136,58 @@ def sft(run: Run) -> None:
     )
     warmup = math.ceil(config.warmup_share * plan.steps)
     schedule = optim.schedule(optimizer, "cosine", steps=plan.steps, warmup=warmup, floor=config.floor)
-    best = Best()
-    parts = {"model": model, "optimizer": optimizer, "schedule": schedule, "best": best}
+    trained = savepoints.Trained(model)
+    best = Best(trained)
+    parts = {"model": trained, "optimizer": optimizer, "schedule": schedule, "best": best}
+    savepoints.seed_everything(distributed.own_seed(run.seed))
     saved = run.last_savepoint()
     step = int(savepoints.restore(saved, parts)["step"]) if saved else 0
 
     def save(folder: Path) -> None:
         savepoints.save(folder, parts, {"step": step})
 
+    def look() -> dict[str, float]:
+        """Measure the model as it is; the last of the figures decides which step is kept."""
+        figures = {"sft/valid_loss": valid_loss(spread, shown.valid, config)}
+        if judge is not None:
+            figures["sft/valid_reward"] = valid_reward(spread, encoder, shown.prompts, config, judge, seed=run.seed)
+        run.reporter.metrics(step, figures)
+        return figures
+
     windows = _TextReader(plan, start=step)
     dropout = backbone.ResidualDropout(model, config.dropout)
     saved_at = reported_at = time.monotonic()
     while step < plan.steps:
-        if step == 0 and valid:
-            run.reporter.metrics(0, {"sft/valid_loss": valid_loss(model, valid, config)})
-        loss, norm = _learn(model, optimizer, plan.batch(step), windows.take(), config)
+        if step == 0 and shown.valid:
+            look()
+        loss, norm = _learn(spread, optimizer, plan.batch(step), windows.take(), config)
         rate = float(schedule.get_last_lr()[0])
         schedule.step()
         step += 1
         run.reporter.metrics(step, {"sft/loss": loss, "sft/grad_norm": norm, "sft/learning_rate": rate})
-        if valid and _is_look(step, plan):
-            measured = valid_loss(model, valid, config)
-            best.consider(measured, step, model)
-            run.reporter.metrics(step, {"sft/valid_loss": measured})
+        if shown.valid and _is_look(step, plan):
+            figures = look()
+            merit = -figures["sft/valid_loss"] if judge is None else figures["sft/valid_reward"]
+            best.consider(merit, step, figures)
         now = time.monotonic()
         if now - reported_at >= 1 or step == plan.steps:
             run.reporter.progress(step, plan.steps, "steps")
             reported_at = now
-        if run.stop.requested or now - saved_at >= config.savepoint_every_seconds:
+        if run.stop.requested or distributed.first_says(now - saved_at >= config.savepoint_every_seconds):
             run.savepoint(step, save)
             saved_at = now
             if run.stop.requested:
                 raise Interrupted
     dropout.remove()
-    if best.weights:
-        model.load_state_dict(best.weights)
+    best.put()
     evaluation = {
-        "valid_loss": best.loss if best.weights else None,
+        "valid_loss": best.figures.get("sft/valid_loss"),
+        "valid_reward": best.figures.get("sft/valid_reward"),
         "chosen_step": best.step if best.weights else plan.steps,
+        "chosen_by": "reward" if judge else "loss",
         "steps": plan.steps,
-        "train_demonstrations": len(train),
-        "valid_demonstrations": len(valid),
+        "train_demonstrations": len(shown.train),
+        "valid_demonstrations": len(shown.valid),
     }
     backbone.no_dropout(model)
     run.publish(
@@ -160,42 +196,107 @@ def sft(run: Run) -> None:
     )
 
 
-def valid_loss(model: Any, conversations: Sequence[Conversation], config: SFTConfig) -> float:
+def valid_loss(spread: distributed.Spread, conversations: Sequence[Conversation], config: SFTConfig) -> float:
     """Mean nats per token of the assistant's turns, every token of the split weighing the same."""
+    model = spread.model
     was_training = model.training
     model.eval()
-    nats, tokens = 0.0, 0
+    nats = 0.0
     with torch.no_grad():
-        for pack in by_length(conversations, config.micro_batch_tokens):
+        for pack, weight in _own_packs(conversations, config):
             batch = PackedConversations(pack, device=model.device)
-            nats += float(_nats(model, batch, config))
-            tokens += len(batch.targets)
+            nats += weight * float(spread(lambda batch=batch: _nats(model, batch, config)))  # type: ignore[misc]
     model.train(was_training)
-    return nats / tokens
+    return distributed.total(nats)[0] / sum(conversation.target_count for conversation in conversations)
 
 
-def _conversations(run: Run, encoder: Encoder, model: Any) -> tuple[list[Conversation], list[Conversation]]:
-    """Encode the demonstrations by their split; those longer than the model can see are left out, and counted."""
+def valid_reward(
+    spread: distributed.Spread,
+    encoder: Encoder,
+    prompts: Sequence[Sequence[Message]],
+    config: SFTConfig,
+    judge: Judge,
+    *,
+    seed: int,
+) -> float:
+    """Mean score of one sampled response to each prompt; the same random numbers at every look."""
+    model = spread.model
+    was_training = model.training
+    model.eval()
+    mine = distributed.share([(str(number), prompt) for number, prompt in enumerate(prompts)])
+    sampling = Sampling(max_new_tokens=config.reward_max_new_tokens, temperature=config.reward_temperature, seed=seed)
+    with torch.no_grad(), spread.whole():
+        written = Generator(model, end_id=encoder.eos_id, pad_id=encoder.pad_id).generate(
+            [encoder.prompt_ids(prompt) for _, prompt in mine],
+            keys=[key for key, _ in mine],
+            responses_per_prompt=1,
+            sampling=sampling,
+        )
+    model.train(was_training)
+    rows = written or []
+    texts = [[encoder.text(response.ids) for response in row] for row in rows]
+    ended = [[response.finished for response in row] for row in rows]
+    scores = judge([prompt for _, prompt in mine], texts, ended)
+    reward, count = distributed.total(sum(float(score.sum()) for score in scores), len(mine))
+    return reward / count
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """The demonstrations that the model can hold, and prompts of the split valid that leave it room to answer."""
+
+    train: list[Conversation]
+    valid: list[Conversation]
+    prompts: list[Sequence[Message]]
+
+
+def _read(run: Run, encoder: Encoder, model: Any, config: SFTConfig) -> Shown:
+    """Encode the demonstrations by their split; say how many had to be shortened, or left out."""
     longest = int(getattr(model.config, "max_position_embeddings", 0)) or 2**31
     parts: dict[str, list[Conversation]] = {"train": [], "valid": [], "test": []}
-    too_long = 0
+    prompts: dict[tuple[Message, ...], None] = {}
+    shortened = left_out = 0
     for line in read_lines(DemonstrationLine, run.input("demonstrations")):
-        ids, learn = encoder.conversation([*line.prompt, Message("assistant", line.response)])
-        # Earlier turns of the assistant are context here; the demonstration is the last turn.
-        last = len(ids) - len(encoder.response_ids(line.response))
-        if len(ids) > longest:
-            too_long += 1
-        else:
-            parts[line.split].append(Conversation(ids, [place >= last and real for place, real in enumerate(learn)]))
+        turns: Sequence[Message] = line.prompt
+        conversation = _encode(encoder, line, turns, config)
+        while len(conversation.ids) > longest and (fewer := _without_oldest(turns)):
+            turns, conversation = fewer, _encode(encoder, line, fewer, config)
+        if len(conversation.ids) > longest:
+            left_out += 1
+            continue
+        shortened += len(turns) < len(line.prompt)
+        parts[line.split].append(conversation)
+        if line.split == "valid" and len(encoder.prompt_ids(line.prompt)) + config.reward_max_new_tokens <= longest:
+            prompts[line.prompt] = None
     if not parts["train"]:
         raise NoDemonstrations("the demonstrations have no line of the split train that the model can hold")
     note = f"{len(parts['train']):,} demonstrations to learn from, {len(parts['valid']):,} to measure on."
-    if too_long:
-        note += f" {too_long:,} are longer than the model's {longest:,} tokens and were left out."
+    if shortened:
+        note += f" {shortened:,} lost their oldest turns, to fit into the model's {longest:,} tokens."
+    if left_out:
+        note += f" {left_out:,} are longer than that by their last turns alone, and were left out."
     if not parts["valid"]:
         note += " None of them is of the split valid, so the last step is what will be kept."
     run.reporter.note(note)
-    return parts["train"], parts["valid"]
+    chosen = np.random.default_rng(run.seed).permutation(len(prompts))[: config.reward_prompts]
+    return Shown(parts["train"], parts["valid"], [list(prompts)[index] for index in sorted(chosen)])
+
+
+def _encode(encoder: Encoder, line: DemonstrationLine, turns: Sequence[Message], config: SFTConfig) -> Conversation:
+    """Encode a demonstration after these turns; under `turns: last` the assistant's earlier ones are context."""
+    ids, learn = encoder.conversation([*turns, Message("assistant", line.response)])
+    if config.turns == "last":
+        last = len(ids) - len(encoder.response_ids(line.response))
+        learn = [place >= last and real for place, real in enumerate(learn)]
+    return Conversation(ids, learn)
+
+
+def _without_oldest(turns: Sequence[Message]) -> list[Message]:
+    """Give a conversation without its oldest question and what came of it, or nothing if there is only one."""
+    opening = [turn for turn in turns if turn.role == "system"]
+    rest = [turn for turn in turns if turn.role != "system"]
+    later = next((place for place, turn in enumerate(rest) if place > 0 and turn.role == "user"), None)
+    return [] if later is None else [*opening, *rest[later:]]
 
 
 def _text(run: Run, config: SFTConfig, encoder: Encoder) -> list[Document]:
@@ -208,7 +309,7 @@ def _text(run: Run, config: SFTConfig, encoder: Encoder) -> list[Document]:
         )
     return [
         Document(np.array(encoder.plain_ids(line.text), dtype=np.int32), line.weight)
-        for line in read_lines(TextLine, run.input("text"))
+        for line in read_texts(run.input("text"))
         if line.split == "train"
     ]
 
@@ -245,32 +346,36 @@ def _is_look(step: int, plan: Plan) -> bool:
 
 
 def _learn(
-    model: Any,
+    spread: distributed.Spread,
     optimizer: torch.optim.Optimizer,
     conversations: Sequence[Conversation],
     windows: NDArray[np.int32],
     config: SFTConfig,
 ) -> tuple[float, float]:
     """Take one optimiser step; return the mean loss on the demonstrations and the gradient's norm before clipping."""
+    model = spread.model
     model.train()
-    packs = [
-        PackedConversations(pack, device=model.device) for pack in by_length(conversations, config.micro_batch_tokens)
-    ]
-    targets = sum(len(pack.targets) for pack in packs)
+    targets = sum(conversation.target_count for conversation in conversations)
     total = 0.0
-    for pack in packs:
-        nats = _nats(model, pack, config)
-        (nats * ((1 - config.text_share) / targets)).backward()  # type: ignore[no-untyped-call]
-        total += float(nats.detach())
-    rows = max(1, config.micro_batch_tokens // config.text_context)
-    for start in range(0, len(windows), rows):
-        ids = torch.from_numpy(windows[start : start + rows].astype(np.int64)).to(model.device)
-        nats = _text_nats(model, ids, config)
-        (nats * (config.text_share / windows[:, 1:].size)).backward()  # type: ignore[no-untyped-call]
-    norm = torch.nn.utils.clip_grad_norm_(model.parameters(), config.max_grad_norm)
+    for pack, weight in _own_packs(conversations, config):
+        batch = PackedConversations(pack, device=model.device)
+        nats = spread(lambda batch=batch: _nats(model, batch, config))  # type: ignore[misc]
+        (nats * (weight * (1 - config.text_share) / targets)).backward()  # type: ignore[no-untyped-call]
+        total += weight * float(nats.detach())
+    rows = distributed.at_most(config.micro_batch_tokens // config.text_context, len(windows))
+    for part, weight in distributed.deal([windows[start : start + rows] for start in range(0, len(windows), rows)]):
+        ids = torch.from_numpy(part.astype(np.int64)).to(model.device)
+        nats = spread(lambda ids=ids: _text_nats(model, ids, config))  # type: ignore[misc]
+        (nats * (weight * config.text_share / windows[:, 1:].size)).backward()  # type: ignore[no-untyped-call]
+    norm = distributed.finish_gradients(adapters.trainable(model), config.max_grad_norm)
     optimizer.step()
     optimizer.zero_grad(set_to_none=True)
-    return total / targets, float(norm)
+    return distributed.total(total)[0] / targets, norm
+
+
+def _own_packs(conversations: Sequence[Conversation], config: SFTConfig) -> list[tuple[list[Conversation], float]]:
+    """This rank's packs of what all ranks compute together, with their weights."""
+    return packs_of_ranks(conversations, config.micro_batch_tokens, distributed.size())[distributed.rank()]
 
 
 def _nats(model: Any, pack: PackedConversations, config: SFTConfig) -> torch.Tensor:

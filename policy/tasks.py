@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from training.models import Job
 
+adopt = answer("policy.adopt")
 pretrain = answer("policy.pretrain")
 sft = answer("policy.sft")
 ppo = answer("policy.ppo")
@@ -24,5 +25,7 @@ def place_samples(job: Job, folder: Path) -> None:
     """Put what a job sampled before the annotators, unless it was sampled for another purpose; repeatable."""
     if not job.config["place"]:
         return
-    author = Checkpoint.objects.filter(project=job.project, digest=job.inputs["policy"]).order_by("-pk").first()
-    queue.place(job=job, samples=read_lines(SampleLine, folder), checkpoint=author)
+    published = Checkpoint.objects.filter(project=job.project, digest__in=job.inputs.values()).order_by("pk")
+    newest = {each.digest: each for each in published}
+    authors = {name: newest.get(digest) for name, digest in job.inputs.items()}
+    queue.place(job=job, samples=read_lines(SampleLine, folder), authors=authors)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from training import program
-from training.records import RecordError
+from training.records import RecordError, has_half_pair, numbered_lines
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,41 +25,68 @@ def _train(run: Run) -> None:
     train(run)
 
 
-KINDS = {"rewardmodel.train": _train}
+def _score(run: Run) -> None:
+    from rewardmodel.score import score  # noqa: PLC0415
+
+    score(run)
+
+
+KINDS = {"rewardmodel.train": _train, "rewardmodel.score": _score}
 
 
 def score(arguments: list[str]) -> int:
-    """Read lines {"prompt": text or messages, "response": text} (or "responses") and print them with their rewards."""
+    """Read lines {"prompt": text or messages, "response": text} (or "responses") and print them with their rewards.
+
+    Where the reward model has an ensemble, each reward comes with its spread.
+    """
     from rewardmodel import scoring  # noqa: PLC0415
 
     parser = argparse.ArgumentParser(prog="python -m rewardmodel score", description=score.__doc__)
-    parser.add_argument("file", type=Path, metavar="FILE", help="JSON lines; each with a prompt and response(s)")
+    parser.add_argument(
+        "file", type=Path, metavar="FILE", help="JSON lines, plain or .gz; each with a prompt and response(s)"
+    )
     parser.add_argument("--model", type=Path, required=True, metavar="PATH", help="folder of a reward model")
     parser.add_argument("--device", default="cpu")
     options = parser.parse_args(arguments)
-    scorer = scoring.load(options.model, options.device)
+    try:
+        scorer = scoring.load(options.model, options.device)
+    except (OSError, ValueError) as error:
+        sys.stderr.write(f"{options.model} cannot be loaded as a reward model: {error}\n")
+        return program.FAILED
     try:
         for lines in _batches(options.file):
+            prompts = [_messages(line.get("prompt", "")) for line in lines]
             responses = [line.get("responses", [line.get("response")]) for line in lines]
-            rewards = scorer.score([_messages(line.get("prompt", "")) for line in lines], responses)
-            for line, values in zip(lines, rewards, strict=True):
-                said = {"rewards": values.tolist()} if "responses" in line else {"reward": float(values)}
-                sys.stdout.write(json.dumps(line | said, ensure_ascii=False) + "\n")
+            if scorer.knows_doubt:
+                found = scorer.score_with_spread(prompts, responses)
+                said = [{"reward": one.score.tolist(), "spread": one.spread.tolist()} for one in found]
+            else:
+                said = [{"reward": one.tolist()} for one in scorer.score(prompts, responses)]
+            for line, values in zip(lines, said, strict=True):
+                sys.stdout.write(json.dumps(line | _named(line, values), ensure_ascii=False) + "\n")
     except RecordError as error:
         sys.stderr.write(f"{options.file}, {error}\n")
+        return program.FAILED
+    except (OSError, EOFError) as error:
+        sys.stderr.write(f"{options.file} cannot be read: {error}\n")
         return program.FAILED
     return program.FINISHED
 
 
+def _named(line: dict[str, Any], values: dict[str, list[float]]) -> dict[str, Any]:
+    """What is said of a line: one number each for its response, or lists for its responses."""
+    if "responses" in line:
+        return {f"{name}s": numbers for name, numbers in values.items()}
+    return {name: numbers[0] for name, numbers in values.items()}
+
+
 def _batches(path: Path) -> Iterator[list[dict[str, Any]]]:
     lines: list[dict[str, Any]] = []
-    with path.open(encoding="utf-8") as file:
-        for number, text in enumerate(file, start=1):
-            if text.strip():
-                lines.append(_line(text, number))
-            if len(lines) == BATCH:
-                yield lines
-                lines = []
+    for number, text in numbered_lines(path):
+        lines.append(_line(text, number))
+        if len(lines) == BATCH:
+            yield lines
+            lines = []
     if lines:
         yield lines
 
@@ -67,22 +94,25 @@ def _batches(path: Path) -> Iterator[list[dict[str, Any]]]:
 def _line(text: str, number: int) -> dict[str, Any]:
     try:
         line = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise RecordError(f"is not JSON: {error}", line_number=number) from error
     if not isinstance(line, dict):
         raise RecordError("is not an object", line_number=number)
     prompt = line.get("prompt", "")
     turns = prompt if isinstance(prompt, list) else [{"role": "user", "content": prompt}]
     if not all(
-        isinstance(turn, dict) and isinstance(turn.get("role"), str) and isinstance(turn.get("content"), str)
-        for turn in turns
+        isinstance(turn, dict) and _is_text(turn.get("role")) and _is_text(turn.get("content")) for turn in turns
     ):
         raise RecordError("must be text or a list of messages", field="prompt", line_number=number)
     responses = line.get("responses", [line.get("response")])
-    if not isinstance(responses, list) or not responses or not all(isinstance(one, str) for one in responses):
+    if not isinstance(responses, list) or not responses or not all(map(_is_text, responses)):
         name = "responses" if "responses" in line else "response"
         raise RecordError("must be text (responses: a list of texts)", field=name, line_number=number)
     return line
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str) and not has_half_pair(value)
 
 
 def _messages(prompt: str | list[dict[str, str]]) -> list[dict[str, str]]:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from django.apps import AppConfig
 
-from rewardmodel.config import RewardModelConfig
+from rewardmodel.config import RewardModelConfig, ScoreConfig
 from training.kinds import Input, JobKind, register
 
 
@@ -11,7 +11,7 @@ class RewardmodelConfig(AppConfig):
     verbose_name = "Scales"
 
     def ready(self) -> None:
-        """Offer the job that learns a score from rankings."""
+        """Offer the job that learns a score from rankings, and the one that scores many responses."""
         register(
             JobKind(
                 name="rewardmodel.train",
@@ -25,5 +25,16 @@ class RewardmodelConfig(AppConfig):
                 ),
                 program="rewardmodel",
                 output="reward",
+            )
+        )
+        register(
+            JobKind(
+                name="rewardmodel.score",
+                title="Score responses",
+                description="Give each response of a dataset the reward that a reward model gives it.",
+                config=ScoreConfig,
+                inputs=(Input("reward", "reward", default="champion"), Input("responses", "rewards", default="latest")),
+                program="rewardmodel",
+                output="rewards",
             )
         )

@@ -5,3 +5,4 @@ from __future__ import annotations
 from training.launcher import answer
 
 train = answer("rewardmodel.train")
+score = answer("rewardmodel.score")

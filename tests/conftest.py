@@ -14,10 +14,14 @@ from pathlib import Path
 import pytest
 from django.conf import settings
 from django.db import connections
+from hypothesis import settings as hypothesis_settings
 
 from config import environment
 
+hypothesis_settings.register_profile("laurel", deadline=None)  # a busy machine is no defect
+hypothesis_settings.load_profile("laurel")
 HOME = Path(tempfile.mkdtemp(prefix="laurel-tests-"))
+JOURNEYS = Path(__file__).parent / "journeys"
 DATABASE_VARIABLE = "LAUREL_TEST_DATABASE_URL"
 
 
@@ -58,8 +62,10 @@ def missing_database():
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items):
-    # Once Playwright has started, its event loop runs in this thread: what drives a browser comes last.
-    items.sort(key=lambda item: item.get_closest_marker("browser") is not None)
+    # Once Playwright has started, its event loop runs in this thread: what drives a browser comes last, by file, since
+    # a file's tests stay together. The journeys wait for most of their time: begun first, they wait beside the others.
+    in_a_browser = {item.path for item in items if item.get_closest_marker("browser")}
+    items.sort(key=lambda item: (item.path in in_a_browser, JOURNEYS not in item.path.parents))
     reason = missing_database()
     if reason and environment.flag("CI", default=False):
         raise pytest.UsageError(reason)

@@ -34,3 +34,24 @@ def test_the_page_of_jobs_is_what_the_rooms_register():
     call_command("describe_jobs", stdout=page)
     written = (ROOT / "docs" / "reference" / "jobs.md").read_text()
     assert page.getvalue().strip() == written.strip(), "run manage.py describe_jobs > docs/reference/jobs.md"
+
+
+def test_every_law_that_a_test_proves_stands_on_the_page_of_laws_and_every_file_there_is_a_file():
+    written = "".join(path.read_text() for path in (ROOT / "tests").rglob("test_*.py"))
+    rows = [
+        line.split("|")
+        for line in (ROOT / "docs" / "reference" / "laws.md").read_text().splitlines()
+        if re.match(r"\| [A-Z]\d", line)
+    ]
+    listed = {law for row in rows for law in row[1].replace(" ", "").split(",")}
+    assert set(re.findall(r'mark\.law\("(\w+)"\)', written)) <= listed
+    for row in rows:
+        for path in re.findall(r"`((?:tests|frontend)/[\w./-]+)`", row[3]):
+            assert (ROOT / path).exists(), path
+
+
+def test_every_test_that_the_page_of_laws_names_is_there():
+    written = "".join(path.read_text() for path in (ROOT / "tests").rglob("test_*.py"))
+    page = (ROOT / "docs" / "reference" / "laws.md").read_text()
+    for name in re.findall(r"`(test_\w+)`", page):
+        assert f"def {name}(" in written, name

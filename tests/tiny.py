@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from typing import TYPE_CHECKING, Any
 
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
-from transformers import AutoModelForCausalLM, GPT2Config, LlamaConfig, PreTrainedTokenizerFast, Qwen3Config
+from transformers import (
+    AutoModel,
+    AutoModelForCausalLM,
+    BertConfig,
+    GPT2Config,
+    LlamaConfig,
+    PreTrainedTokenizerFast,
+    Qwen2Config,
+    Qwen3Config,
+)
 
 from training.lm import backbone
 from training.lm.encoder import Encoder
-from training.program import Run, open_run
+from training.program import Job, Run, open_run
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -52,7 +62,8 @@ def causal_lm(family: str = "llama", *, vocabulary: int = 260, seed: int = 0, hi
             "max_position_embeddings": 256,
             "tie_word_embeddings": True,
         }
-        config = Qwen3Config(head_dim=8, **shape, **common) if family == "qwen3" else LlamaConfig(**shape, **common)
+        kinds = {"llama": LlamaConfig, "qwen2": Qwen2Config, "qwen3": functools.partial(Qwen3Config, head_dim=8)}
+        config = kinds[family](**shape, **common)
     model = AutoModelForCausalLM.from_config(config, attn_implementation="sdpa")
     with torch.no_grad():  # untrained weights are so small that every test would pass; make the words matter
         for parameter in model.parameters():
@@ -65,6 +76,22 @@ def causal_lm(family: str = "llama", *, vocabulary: int = 260, seed: int = 0, hi
 def policy(folder: Path, family: str = "llama", *, seed: int = 0) -> Path:
     """Save a tiny policy and give its folder."""
     backbone.save_policy(folder, causal_lm(family, seed=seed), encoder())
+    return folder
+
+
+def encoder_only(folder: Path) -> Path:
+    """Save a tiny BERT, whose tokens see what comes after them."""
+    torch.manual_seed(0)
+    config = BertConfig(
+        vocab_size=260,
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        intermediate_size=64,
+        max_position_embeddings=256,
+        pad_token_id=0,
+    )
+    backbone.save_policy(folder, AutoModel.from_config(config), encoder())
     return folder
 
 
@@ -134,6 +161,11 @@ def run(folder: Path, kind: str, inputs: Mapping[str, Path], config: Mapping[str
     job["inputs"] = {name: str(path) for name, path in inputs.items()}
     (folder / "job.json").write_text(json.dumps(job))
     return open_run(folder)
+
+
+def job(kind: str) -> Job:
+    """A job that needs no file."""
+    return Job(job="1", kind=kind, seed=1, config={}, inputs={}, store=None, code_revision="test", device="cpu")
 
 
 def events(one: Run, kind: str) -> list[dict[str, Any]]:

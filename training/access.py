@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 ROLES = tuple(Membership.Role.values)
 READERS = (Membership.Role.REVIEWER, Membership.Role.RESEARCHER, Membership.Role.ADMIN)
+REVIEWERS = (Membership.Role.REVIEWER, Membership.Role.ADMIN)
 RESEARCHERS = (Membership.Role.RESEARCHER, Membership.Role.ADMIN)
 ADMINS = (Membership.Role.ADMIN,)
 LABELERS = (Membership.Role.ANNOTATOR, Membership.Role.REVIEWER, Membership.Role.ADMIN)
@@ -42,7 +43,7 @@ class NotAllowed(Refusal):
 
 def membership_of(user: User, slug: str, *roles: str) -> Membership:
     """The user's membership, with its project; any role will do where none is named."""
-    membership = Membership.objects.select_related("project").filter(user=user, project__slug=slug).first()
+    membership = Membership.objects.active().select_related("project").filter(user=user, project__slug=slug).first()
     if membership is None:
         raise NoSuchProject
     if roles and membership.role not in roles:
@@ -52,7 +53,8 @@ def membership_of(user: User, slug: str, *roles: str) -> Membership:
 
 def check(user: User, project_id: int, *roles: str) -> None:
     """Refuse what hangs on a project to those who are no members, or have none of the roles."""
-    role = Membership.objects.filter(user=user, project=project_id).values_list("role", flat=True).first()
+    mine = Membership.objects.active().filter(user=user, project=project_id)
+    role = mine.values_list("role", flat=True).first()
     if role is None:
         raise NotThere
     if roles and role not in roles:
@@ -61,5 +63,5 @@ def check(user: User, project_id: int, *roles: str) -> None:
 
 def projects_of(user: User, *roles: str) -> QuerySet[Membership, int]:
     """The ids of the projects in which the user has one of the roles, for use in a filter."""
-    memberships = Membership.objects.filter(user=user)
+    memberships = Membership.objects.active().filter(user=user)
     return (memberships.filter(role__in=roles) if roles else memberships).values_list("project_id", flat=True)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from django.db import transaction
 from django.utils.timezone import now
 
+from training import audit
 from training.models import Champion, Checkpoint, Job, Project, User
 from training.refusals import Refusal
 
@@ -76,6 +77,7 @@ def promote(checkpoint: Checkpoint, *, by: User | None = None) -> Champion:
         raise IsChampion
     moment = now()
     reigning.update(until=moment)
+    audit.record(project=checkpoint.project, by=by, did="checkpoint.promoted", about=checkpoint.name)
     return Champion.objects.create(
         project=checkpoint.project, kind=checkpoint.kind, checkpoint=checkpoint, since=moment, by=by
     )

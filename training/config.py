@@ -102,12 +102,15 @@ def check(config: object) -> None:
 
 
 def schema(cls: type[Any]) -> dict[str, Any]:
-    """Describe a config as a JSON schema: titles, field docstrings as descriptions, defaults and bounds."""
+    """Describe a config as a JSON schema: titles, field docstrings as descriptions, defaults and bounds.
+
+    A class's own fields come first, those that it inherits after them.
+    """
     hints = _hints(cls)
     words = field_docs(cls)
     properties = {}
     required = []
-    for field in fields(cls):
+    for field in sorted(fields(cls), key=lambda field: field.name not in cls.__annotations__):
         entry = _schema_of(hints[field.name])
         entry["title"] = field.name.replace("_", " ").capitalize()
         if field.name in words:

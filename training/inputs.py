@@ -30,7 +30,8 @@ def complete(kind: JobKind, given: Mapping[str, Any]) -> dict[str, Any]:
             f"{kind.name} has no input called {', '.join(unknown)}.", **dict.fromkeys(unknown, "unknown input")
         )
     references = {}
-    for each in kind.inputs:
+    further = [each for name in given if (each := kind.input(name)) and each not in kind.inputs]
+    for each in (*kind.inputs, *further):
         is_left_out = each.name in given and not given[each.name] and not each.required
         reference = given.get(each.name) or each.default
         if reference and not is_left_out:
@@ -90,12 +91,9 @@ def resolve(project: Project, wanted: Input, reference: Any) -> str:
         digest = (
             Job.objects.filter(project=project, pk=reference["job"]).values_list("output_digest", flat=True).first()
         )
-    elif reference == "champion":
-        digest = (
-            Champion.objects.filter(project=project, kind=wanted.kind, until=None)
-            .values_list("checkpoint__digest", flat=True)
-            .first()
-        )
+    elif reference in ("champion", "previous"):
+        reigns = Champion.objects.filter(project=project, kind=wanted.kind, until__isnull=reference == "champion")
+        digest = reigns.order_by("-until").values_list("checkpoint__digest", flat=True).first()
     else:
         digest = _published(project, wanted, reference)
     if not digest:
@@ -116,6 +114,8 @@ def _why_missing(project: Project, wanted: Input, reference: Any) -> str:
     what = f"{wanted.kind} checkpoint" if wanted.kind in CHECKPOINT_KINDS else f"{wanted.kind} dataset"
     if reference == "champion":
         return f"{project} has no champion {what} yet; promote one, or name one for {wanted.name}."
+    if reference == "previous":
+        return f"{project} has had no champion {what} before the present one; name another for {wanted.name}."
     if reference == "latest":
         return f"{project} has no {what} yet, which {wanted.name} wants."
     if isinstance(reference, dict):

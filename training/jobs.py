@@ -1,4 +1,4 @@
-"""The ledger: start · claim · beat · finish · fail · cancel · interrupt · retry.
+"""The ledger: start · claim · beat · finish · fail · cancel · interrupt · pause · resume · retry.
 
 The row is the truth. Every change of state is a compare-and-set, and every write of an attempt names its number,
 so that an attempt that others have given up can write nothing any more (fencing).
@@ -50,6 +50,13 @@ class JobIsLive(Refusal):
 
     code = "job_is_live"
     message = "Only a job that has failed or was cancelled can be retried."
+
+
+class JobIsNotPaused(Refusal):
+    """Only a job that has paused waits for someone to resume it."""
+
+    code = "job_is_not_paused"
+    message = "Only a job that has paused can be resumed."
 
 
 class Fenced(Exception):  # noqa: N818 (it says what happened to the attempt)
@@ -106,7 +113,10 @@ def start(
 def frozen_config(kind: JobKind, given: Mapping[str, Any]) -> dict[str, Any]:
     """The whole configuration, defaults and all, so that a later default changes no earlier job."""
     try:
-        return config.to_json(config.parse(kind.config, dict(given)))
+        parsed = config.parse(kind.config, dict(given))
+        if kind.check:
+            kind.check(parsed)
+        return config.to_json(parsed)
     except config.ConfigError as error:
         raise BadJobConfig(str(error), **error.fields) from error
 
@@ -235,9 +245,9 @@ def finish(attempt: Attempt, *, digest: str, folder: Path, card: Mapping[str, An
             card=card,
             job=job,
             parents=[
-                job.inputs[each.name]
-                for each in kind.inputs
-                if each.kind in CHECKPOINT_KINDS and each.name in job.inputs
+                digest
+                for name, digest in job.inputs.items()
+                if (read := kind.input(name)) and read.kind in CHECKPOINT_KINDS
             ],
         )
     else:
@@ -264,6 +274,11 @@ def interrupt(attempt: Attempt) -> None:
     _end_job(attempt, Outcome.INTERRUPTED, State.INTERRUPTED)
 
 
+def pause(attempt: Attempt, *, message: str) -> None:
+    """Lay the job aside because its trainer wants a person to look first; only `resume` or `cancel` goes on."""
+    _end_job(attempt, Outcome.PAUSED, State.PAUSED, code="paused", message=message)
+
+
 LOST_TOO_OFTEN = 5
 
 
@@ -281,8 +296,8 @@ def lose(attempt: Attempt) -> None:
 
 @transaction.atomic
 def _end_job(attempt: Attempt, outcome: Outcome, state: State, *, code: str = "", message: str = "") -> None:
-    over = {"finished_at": now(), "error_code": code, "error_message": message} if state in Job.OVER else {}
-    if not held_by(attempt).update(state=state, **over):
+    over = {"finished_at": now()} if state in Job.OVER else {}
+    if not held_by(attempt).update(state=state, error_code=code, error_message=message, **over):
         raise Fenced
     _end(attempt, outcome)
     if state == State.QUEUED:
@@ -305,7 +320,18 @@ def _queue(job: Job) -> None:
 
 
 @transaction.atomic
-def resume(job: Job) -> bool:
+def resume(job: Job) -> None:
+    """Let a paused job go on from its savepoint."""
+    if not Job.objects.filter(pk=job.pk, state=State.PAUSED).update(
+        state=State.QUEUED, error_code="", error_message=""
+    ):
+        raise JobIsNotPaused
+    _queue(job)
+    job.refresh_from_db()
+
+
+@transaction.atomic
+def take_up_interrupted(job: Job) -> bool:
     """Put an interrupted job back into the queue; False if someone else has."""
     if not Job.objects.filter(pk=job.pk, state=State.INTERRUPTED).update(state=State.QUEUED):
         return False
@@ -333,7 +359,7 @@ def settle_waiting(jobs: QuerySet[Job]) -> None:
 @transaction.atomic
 def cancel(job: Job) -> None:
     """Stop a job: at once if it is not running, else through its worker. Asking twice is harmless."""
-    idle = [State.WAITING, State.QUEUED, State.INTERRUPTED]
+    idle = [State.WAITING, State.QUEUED, State.INTERRUPTED, State.PAUSED]
     stopped = Job.objects.filter(pk=job.pk, state__in=idle)
     if stopped.update(state=State.CANCELLED, cancel_requested_at=now(), finished_at=now()):
         _close(job, State.CANCELLED)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import re
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from training import config as configs
@@ -15,7 +16,11 @@ if TYPE_CHECKING:
     from training.models import Job
 
 CHECKPOINT_KINDS = ("policy", "reward")
-DATASET_KINDS = ("prompts", "demonstrations", "rankings", "text", "samples")
+DATASET_KINDS = ("prompts", "demonstrations", "rankings", "text", "samples", "rewards")
+
+
+FURTHER = re.compile("[2-9]|[1-9][0-9]")
+"""Numbers of the further inputs of one name."""
 
 
 class UnknownKind(Refusal):
@@ -34,7 +39,9 @@ class Input:
     """`policy` or `reward` for a checkpoint, else the kind of dataset."""
     required: bool = True
     default: str | None = None
-    """The reference that is used when none is given: `champion`, `latest` or `snapshot`."""
+    """The reference that is used when none is given: `champion`, `previous`, `latest` or `snapshot`."""
+    many: bool = False
+    """Whether further ones may be given, as `<name>_2`, `<name>_3` and so on."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +60,8 @@ class JobKind:
     inputs: tuple[Input, ...] = field(default=())
     program: str = ""
     """The trainer, as in `python -m <program> RUN_DIR --attempt N`."""
+    check: Callable[[Any], None] | None = None
+    """Refuses, by ConfigError, a configuration that this installation does not allow."""
     inside: Callable[[Job, Path], None] | None = None
     """Instead of a program: work that the worker does itself, leaving its files in the folder."""
     deliver: Callable[[Job, Path], None] | None = None
@@ -76,8 +85,14 @@ class JobKind:
         return str(config[self.output_from]) if self.output_from else self.output
 
     def input(self, name: str) -> Input | None:
-        """The input of that name."""
-        return next((each for each in self.inputs if each.name == name), None)
+        """The input of that name, which may be one more of a kind of which many are taken."""
+        base, _, number = name.rpartition("_")
+        for each in self.inputs:
+            if each.name == name:
+                return each
+            if each.many and each.name == base and FURTHER.fullmatch(number):
+                return replace(each, name=name, required=False, default=None)
+        return None
 
 
 _kinds: dict[str, JobKind] = {}

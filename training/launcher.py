@@ -169,6 +169,7 @@ class Watch:
     unsaid: dict[tuple[str, int], float | None] = field(default_factory=dict)
     progress: tuple[float, float, str] | None = None
     error: tuple[str, str] | None = None
+    pause: str = ""
     done: str = ""
     asked_to: str = ""  # "cancel" or "interrupt", once it was asked to stop
     kill_at: float = float("inf")
@@ -188,7 +189,7 @@ def run_program(attempt: Attempt) -> None:
             follow(watch)
             time.sleep(POLL_SECONDS)
     finally:
-        machine.signal_group(watch.process.pid, signal.SIGKILL)  # whatever a trainer left running
+        kill(watch)  # whatever a trainer left running
         watch.process.wait()
     read_events(watch)
     jobs.beat(attempt, news_of(watch))
@@ -221,12 +222,23 @@ def launch(attempt: Attempt, folder: Path) -> subprocess.Popen[bytes]:
 
 def command(attempt: Attempt) -> list[str]:
     """`python -m policy RUN_DIR --attempt N`, under torchrun when the configuration asks for several processes."""
-    trainer = ["-m", kind_named(attempt.job.kind).program, str(run_dir(attempt.job)), "--attempt", str(attempt.number)]
-    count = int(attempt.job.config.get("processes", 1))
+    trainer = ["-m", kind_named(attempt.job.kind).program, *words_of(attempt)]
+    count = process_count(attempt)
     if count == 1:
         return [sys.executable, *trainer]
-    torchrun = ["-m", "torch.distributed.run", "--nproc-per-node", str(count)]
+    kept = run_dir(attempt.job) / f"attempt-{attempt.number}" / "torchrun"  # else it leaves a folder in /tmp
+    torchrun = ["-m", "training.torchrun", "--nproc-per-node", str(count), "--log-dir", str(kept)]
     return [sys.executable, *torchrun, "--rdzv-backend", "c10d", "--rdzv-endpoint", "127.0.0.1:0", *trainer]
+
+
+def words_of(attempt: Attempt) -> list[str]:
+    """What the command line of a trainer ends with: no other attempt's does."""
+    return [str(run_dir(attempt.job)), "--attempt", str(attempt.number)]
+
+
+def process_count(attempt: Attempt) -> int:
+    """How many processes the job asks for."""
+    return int(attempt.job.config.get("processes", 1))
 
 
 def environment() -> dict[str, str]:
@@ -278,7 +290,14 @@ def follow(watch: Watch) -> None:
     if stopping.is_set():
         ask_to_stop(watch, "interrupt", INTERRUPT_GRACE_SECONDS)
     if moment >= watch.kill_at:
-        machine.signal_group(watch.process.pid, signal.SIGKILL)
+        kill(watch)
+
+
+def kill(watch: Watch) -> None:
+    """End a trainer's process group at once, and those of its ranks: torchrun starts each in one of its own."""
+    ranks = machine.running(words_of(watch.attempt)) if process_count(watch.attempt) > 1 else []
+    for pgid in {watch.process.pid, *ranks}:
+        machine.signal_group(pgid, signal.SIGKILL)
 
 
 def ask_to_stop(watch: Watch, why: str, grace_seconds: float) -> None:
@@ -300,8 +319,10 @@ def read_events(watch: Watch) -> None:
                 watch.unsaid |= metrics_in(event)
             case "progress":
                 watch.progress = (event["done"], event["total"], event["unit"])
-            case "error":
-                watch.error = (event["code"], event["message"])
+            case "pause":
+                watch.pause = event["text"]
+            case "error":  # of several ranks, the first to fail knows why; the others only miss it
+                watch.error = watch.error or (event["code"], event["message"])
             case "done":
                 watch.done = event["output"]
 
@@ -328,11 +349,13 @@ def conclude(watch: Watch) -> None:
         publish(attempt, output)
     elif status == program.INTERRUPTED or watch.asked_to == "interrupt":
         jobs.interrupt(attempt)
+    elif watch.pause:
+        jobs.pause(attempt, message=watch.pause)
+    elif status < 0 or is_killed_under_torchrun(watch):
+        log.warning("%s: its trainer was killed", attempt)
+        jobs.lose(attempt)
     elif watch.error:
         jobs.fail(attempt, code=watch.error[0], message=watch.error[1])
-    elif status < 0 or is_killed_under_torchrun(watch):
-        log.warning("%s: its trainer was killed by signal %s", attempt, -status)
-        jobs.lose(attempt)
     else:
         jobs.fail(attempt, code="trainer_crashed", message=last_words(watch, status))
     log.info("%s ended: %s", attempt, Attempt.objects.values_list("outcome", flat=True).get(pk=attempt.pk))
@@ -340,9 +363,7 @@ def conclude(watch: Watch) -> None:
 
 def is_killed_under_torchrun(watch: Watch) -> bool:
     """Torchrun ends with 1 whatever happened to its processes; it names the signal in its log."""
-    return watch.attempt.job.config.get("processes", 1) > 1 and "Signal 9 (SIGKILL)" in tail(
-        watch.folder / "output.log"
-    )
+    return process_count(watch.attempt) > 1 and "Signal 9 (SIGKILL)" in tail(watch.folder / "output.log")
 
 
 def last_words(watch: Watch, status: int) -> str:
@@ -389,7 +410,7 @@ def reap_orphans() -> None:
 
 def reap(attempts: list[Attempt]) -> None:
     """End the process groups that these attempts left behind; a group whose number was reused is spared."""
-    left = {attempt.pgid: str(run_dir(attempt.job)) for attempt in attempts if attempt.pgid}
+    left = {pgid: str(run_dir(attempt.job)) for attempt in attempts for pgid in groups_of(attempt)}
     for pgid in living(left):
         log.warning("process group %s was left behind by a worker that died; it is ended", pgid)
         machine.signal_group(pgid, signal.SIGTERM)
@@ -398,6 +419,14 @@ def reap(attempts: list[Attempt]) -> None:
         time.sleep(POLL_SECONDS)
     for pgid in living(left):
         machine.signal_group(pgid, signal.SIGKILL)
+
+
+def groups_of(attempt: Attempt) -> list[int]:
+    """The process groups that an attempt may have left: its own, and under torchrun one for each rank."""
+    if not attempt.pgid:
+        return []
+    ranks = machine.running(words_of(attempt)) if process_count(attempt) > 1 else []
+    return list({attempt.pgid, *ranks})
 
 
 def living(groups: dict[int, str]) -> list[int]:

@@ -77,3 +77,17 @@ def commands_in_group(pgid: int) -> list[str]:
             if group == str(pgid) and state not in "ZX":
                 found.append(stat.with_name("cmdline").read_text().replace("\0", " "))
     return found
+
+
+def running(words: list[str]) -> list[int]:
+    """The processes whose command line ends with these words."""
+    if not Path("/proc/self/stat").exists():
+        shown = subprocess.run(["ps", "-A", "-o", "pid=,command="], capture_output=True, text=True, check=False)
+        pairs = (line.strip().partition(" ") for line in shown.stdout.splitlines())
+        return [int(pid) for pid, _, command in pairs if command.endswith(" ".join(words))]
+    found = []
+    for said in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            if said.read_text().split("\0")[:-1][-len(words) :] == words:
+                found.append(int(said.parent.name))
+    return found

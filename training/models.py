@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
 from django.contrib.auth.models import AbstractUser
 from django.db import models
@@ -41,6 +41,12 @@ class Project(models.Model):
         return self.name
 
 
+class MembershipQuerySet(models.QuerySet["Membership"]):
+    def active(self) -> Self:
+        """Those that open the project to their person."""
+        return self.filter(deactivated_at=None)
+
+
 class Membership(models.Model):
     """What one person may do in one project."""
 
@@ -53,6 +59,10 @@ class Membership(models.Model):
     project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="memberships")
     user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="memberships")
     role = models.CharField(max_length=12, choices=Role)
+    joined_at = models.DateTimeField(default=now)
+    deactivated_at = models.DateTimeField(null=True, blank=True)  # since then the project does not exist for them
+
+    objects = MembershipQuerySet.as_manager()
 
     class Meta:
         constraints = [
@@ -64,6 +74,85 @@ class Membership(models.Model):
 
     def __str__(self) -> str:
         return f"{self.user_id} is {self.role} of {self.project_id}"
+
+
+class Invitation(models.Model):
+    """A place in a project that is kept for whoever brings its link: once, until a time."""
+
+    project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="invitations")
+    role = models.CharField(max_length=12, choices=Membership.Role)
+    meant_for = models.CharField(max_length=150, blank=True)  # whom the inviter had in mind, in their own words
+    created_by = models.ForeignKey(User, null=True, on_delete=models.SET_NULL, related_name="+")
+    created_at = models.DateTimeField(default=now)
+    expires_at = models.DateTimeField()
+    accepted_by = models.ForeignKey(User, null=True, blank=True, on_delete=models.SET_NULL, related_name="+")
+    accepted_at = models.DateTimeField(null=True, blank=True)
+    revoked_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(role__in=["annotator", "reviewer", "researcher", "admin"]), name="invitation_role_is_known"
+            ),
+            models.CheckConstraint(
+                condition=Q(accepted_at__isnull=True) | Q(revoked_at__isnull=True),
+                name="what_is_revoked_is_not_accepted",
+            ),
+        ]
+        indexes = [models.Index(fields=["project", "-id"], name="invitation_newest")]
+
+    def __str__(self) -> str:
+        return f"a place as {self.role} of project {self.project_id}"
+
+
+class WrittenOnce(TypeError):  # noqa: N818 (it says what the row is)
+    """Someone tried to change or delete what stands for good."""
+
+
+class DeedQuerySet(models.QuerySet["Deed"]):
+    def update(self, **_: Any) -> int:
+        """Nobody changes one."""
+        raise WrittenOnce("a deed is written once: it is not changed")
+
+    def delete(self) -> tuple[int, dict[str, int]]:
+        """Nobody deletes one."""
+        raise WrittenOnce("a deed is written once: it is not deleted")
+
+
+class Deed(models.Model):
+    """Who did what: one row a deed, written in the deed's own transaction, never changed."""
+
+    project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="deeds")
+    by = models.ForeignKey(User, null=True, blank=True, on_delete=models.SET_NULL, related_name="deeds")
+    did = models.CharField(max_length=64)  # which verb; `training.audit` has its words
+    to = models.ForeignKey(
+        User, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
+    )  # whom it concerned
+    about = models.CharField(max_length=200, blank=True)  # what it was done to, in words: "task 31"
+    details = models.JSONField(default=dict, blank=True)
+    at = models.DateTimeField(default=now)
+
+    objects = DeedQuerySet.as_manager()
+
+    class Meta:
+        indexes = [  # the page of deeds: all, one person's, one verb's
+            models.Index(fields=["project", "-id"], name="deed_newest"),
+            models.Index(fields=["project", "by", "-id"], name="deed_newest_of_a_person"),
+            models.Index(fields=["project", "did", "-id"], name="deed_newest_of_a_verb"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.did} {self.about}".strip()
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        """Write it down, the first time."""
+        if not self._state.adding:
+            raise WrittenOnce("a deed is written once: it is not changed")
+        super().save(*args, **kwargs)
+
+    def delete(self, *_: Any, **__: Any) -> tuple[int, dict[str, int]]:
+        """Nobody deletes one."""
+        raise WrittenOnce("a deed is written once: it is not deleted")
 
 
 class Schedule(models.Model):
@@ -127,6 +216,7 @@ class Job(models.Model):
         QUEUED = "queued"
         RUNNING = "running"
         INTERRUPTED = "interrupted"  # stopped after a savepoint; goes on by itself
+        PAUSED = "paused"  # stopped itself after a savepoint; goes on when a person says so
         SUCCEEDED = "succeeded"
         FAILED = "failed"
         CANCELLED = "cancelled"
@@ -169,7 +259,16 @@ class Job(models.Model):
         constraints = [
             models.CheckConstraint(
                 condition=Q(
-                    state__in=["waiting", "queued", "running", "interrupted", "succeeded", "failed", "cancelled"]
+                    state__in=[
+                        "waiting",
+                        "queued",
+                        "running",
+                        "interrupted",
+                        "paused",
+                        "succeeded",
+                        "failed",
+                        "cancelled",
+                    ]
                 ),
                 name="job_state_is_known",
             ),
@@ -213,6 +312,7 @@ class Attempt(models.Model):
         FAILED = "failed"
         CANCELLED = "cancelled"
         INTERRUPTED = "interrupted"
+        PAUSED = "paused"
         LOST = "lost"  # its worker fell silent
 
     job = models.ForeignKey(Job, on_delete=models.CASCADE, related_name="attempts")
@@ -266,6 +366,7 @@ class Dataset(models.Model):
         RANKINGS = "rankings"
         TEXT = "text"
         SAMPLES = "samples"
+        REWARDS = "rewards"
 
     project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="datasets")
     kind = models.CharField(max_length=16, choices=Kind)

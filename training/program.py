@@ -2,7 +2,11 @@
 
 `python -m <room> RUN_DIR [--attempt N]` reads `RUN_DIR/job.json` and writes into `RUN_DIR/attempt-N/` and nowhere
 else. It starts from the last whole savepoint of any attempt up to N. It ends with 0 (`output/` is sealed), with 75
-(asked to stop; a savepoint was written) or with 1 (an `error` event names the mend).
+(asked to stop; a savepoint was written), with 76 (it wants a person to look first; likewise, and a `pause` event says
+why) or with 1 (an `error` event names the mend).
+
+Under torchrun every rank runs this program, and `training.lm.distributed.start` joins them. All of them build what is
+saved and published, because each may hold a part of it; the first alone writes it down, and alone says how it goes.
 """
 
 from __future__ import annotations
@@ -17,10 +21,11 @@ import re
 import shutil
 import signal
 import sys
+import tempfile
 import traceback
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 from uuid import uuid4
 
 from training import artifacts
@@ -29,13 +34,17 @@ from training.report import Reporter, StopSignal
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-FINISHED, FAILED, INTERRUPTED = 0, 1, 75
+FINISHED, FAILED, INTERRUPTED, PAUSED = 0, 1, 75, 76
 SAVEPOINTS_KEPT = 2
 _PR_SET_PDEATHSIG = 1
 
 
 class Interrupted(Exception):  # noqa: N818 - not an error: the trainer was asked to stop, and has saved
     """The trainer was asked to stop and wrote a savepoint."""
+
+
+class Paused(Exception):  # noqa: N818 - not an error: the trainer waits for a person, and has saved
+    """The trainer wrote a savepoint and wants a person to look before it goes on; the message says at what."""
 
 
 class BadRun(ValueError):  # noqa: N818
@@ -83,6 +92,15 @@ class Job:
         )
 
 
+class Stop(Protocol):
+    """What loops ask between steps."""
+
+    @property
+    def requested(self) -> bool:
+        """Whether someone wants the trainer to stop."""
+        ...
+
+
 class Run:
     """One attempt at a job, as its trainer sees it."""
 
@@ -93,8 +111,12 @@ class Run:
         self.attempt_dir = folder / f"attempt-{attempt}"
         self.attempt_dir.mkdir(parents=True, exist_ok=True)
         self.output_dir = self.attempt_dir / "output"
-        self.reporter = Reporter(self.attempt_dir / "events.jsonl")
-        self.stop = StopSignal()
+        self.rank = int(os.environ.get("RANK", "0"))
+        self.reporter = Reporter(self.attempt_dir / "events.jsonl", errors_only=self.rank > 0)
+        self.stop: Stop = StopSignal()
+        self.barrier: Callable[[], None] = _alone
+        self.leave: Callable[[int], int] = _return
+        """How the program of this run ends with an exit status."""
 
     @property
     def config(self) -> Mapping[str, Any]:
@@ -137,10 +159,11 @@ class Run:
         home = self.attempt_dir / "savepoints" / f"step-{step:09d}"
         if artifacts.is_whole(home):
             return home
-        _reveal(home, build)
-        whole = sorted(folder for folder in home.parent.glob("step-*") if artifacts.is_whole(folder))
-        for old in whole[:-SAVEPOINTS_KEPT]:
-            shutil.rmtree(old)
+        self._reveal(home, build)
+        if self.rank == 0:
+            whole = sorted(folder for folder in home.parent.glob("step-*") if artifacts.is_whole(folder))
+            for old in whole[:-SAVEPOINTS_KEPT]:
+                shutil.rmtree(old)
         return home
 
     def publish(self, build: Callable[[Path], None], card: Mapping[str, Any]) -> Path:
@@ -154,9 +177,18 @@ class Run:
             (folder / "card.json").write_text(json.dumps({**self.card(), **card}, indent=2, sort_keys=True) + "\n")
 
         if not artifacts.is_whole(self.output_dir):
-            _reveal(self.output_dir, build_with_card)
+            self._reveal(self.output_dir, build_with_card)
         self.reporter.done()
         return self.output_dir
+
+    def _reveal(self, home: Path, build: Callable[[Path], None]) -> None:
+        """Let every rank build, and reveal what the first has built; nobody goes on before it is there."""
+        if self.rank == 0:
+            _reveal(home, build)
+        else:
+            with tempfile.TemporaryDirectory(prefix="laurel-") as aside:
+                build(Path(aside))
+        self.barrier()
 
     def card(self) -> dict[str, Any]:
         """Give what every card says: how this output came to be."""
@@ -176,6 +208,8 @@ def open_run(folder: Path, attempt: int | None = None) -> Run:
     """Open a run folder for an attempt; without a number it is the next after those that are there."""
     folder = Path(folder).absolute()
     job = Job.read(folder / "job.json")
+    if attempt is None and os.environ.get("WORLD_SIZE", "1") != "1":
+        raise BadRun("several processes cannot each choose a number: name the attempt, as in --attempt 1")
     if attempt is None:
         numbers = [int(path.name.removeprefix("attempt-")) for path in folder.glob("attempt-*")]
         attempt = max(numbers, default=0) + 1
@@ -196,14 +230,23 @@ def main(kinds: Mapping[str, Callable[[Run], None]], arguments: list[str] | None
     except BadRun as error:
         sys.stderr.write(f"{error}\n")
         return FAILED
-    run.stop.install()
+    signals = StopSignal()
+    signals.install()
+    run.stop = signals
     if not options.detached:
-        follow_parent(run.stop)
+        follow_parent(signals)
+    return run.leave(_attempt(kinds, run))
+
+
+def _attempt(kinds: Mapping[str, Callable[[Run], None]], run: Run) -> int:
     try:
         _trainer(kinds, run.job.kind)(run)
     except Interrupted:
         run.reporter.note("Interrupted after a savepoint; the next attempt goes on from there.")
         return INTERRUPTED
+    except Paused as reason:
+        run.reporter.pause(str(reason))
+        return PAUSED
     except Exception as error:  # noqa: BLE001 - whatever it was, the ledger must hear of it by name
         traceback.print_exc()
         run.reporter.error(getattr(error, "code", None) or _snake(type(error).__name__), str(error) or repr(error))
@@ -229,7 +272,7 @@ def follow_parent(stop: StopSignal) -> None:
 def versions() -> dict[str, str]:
     """Give the versions of what the numbers depend on."""
     found = {"python": platform.python_version()}
-    for name in ("torch", "transformers", "tokenizers", "numpy"):
+    for name in ("torch", "transformers", "peft", "tokenizers", "numpy"):
         try:
             found[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
@@ -248,6 +291,14 @@ def _reveal(home: Path, build: Callable[[Path], None]) -> None:
     if home.exists():
         shutil.rmtree(home)
     draft.rename(home)
+
+
+def _alone() -> None:
+    """Wait for nobody: there is one process."""
+
+
+def _return(status: int) -> int:
+    return status
 
 
 def _name_of(ref: str, store: Path | None) -> str:

@@ -9,10 +9,12 @@ from __future__ import annotations
 import gzip
 import itertools
 import json
-import math
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, Self, TypeVar, cast
+
+import orjson
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -23,7 +25,9 @@ Word = Literal["a", "a_slight", "tie", "b_slight", "b"]
 SPLITS: tuple[Split, ...] = ("train", "valid", "test")
 ROLES: tuple[Role, ...] = ("system", "user", "assistant")
 WORDS: tuple[Word, ...] = ("a", "a_slight", "tie", "b_slight", "b")
-DATASET_KINDS = ("prompts", "demonstrations", "rankings", "text", "samples")
+LARGEST = sys.float_info.max
+_ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False)
+DATASET_KINDS = ("prompts", "demonstrations", "rankings", "text", "samples", "rewards")
 
 
 class RecordError(ValueError):
@@ -68,7 +72,7 @@ class PromptLine:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DemonstrationLine:
-    """A prompt with an annotator's ideal response."""
+    """A prompt with an annotator's ideal response; `started_from` is the id of a sampled one that they began with."""
 
     id: str
     split: Split
@@ -78,6 +82,7 @@ class DemonstrationLine:
     annotator: str | None
     source: str
     simulated: bool
+    started_from: str | None = None
 
     @classmethod
     def from_json(cls, text: str, line_number: int | None = None) -> Self:
@@ -89,12 +94,13 @@ class DemonstrationLine:
                 annotator=line.optional("annotator", line.text),
                 source=line.text("source"),
                 simulated=line.flag("simulated"),
+                started_from=line.optional("started_from", line.text),
             )
 
     def to_json(self) -> str:
         """Write the line, without its newline."""
         rest = {"response": self.response, "annotator": self.annotator, "source": self.source}
-        return _dump(_head(self) | rest | {"simulated": self.simulated})
+        return _dump(_head(self) | rest | {"simulated": self.simulated, "started_from": self.started_from})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,6 +135,8 @@ class RankingJudgement:
     shown: tuple[str, ...] = ()
     seconds: float | None = None
     simulated: bool = False
+    weight: float = 1.0
+    """How much it counts in training, beside others."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,6 +155,8 @@ class VerdictsJudgement:
     annotator: str
     verdicts: tuple[Verdict, ...]
     simulated: bool = False
+    weight: float = 1.0
+    """How much it counts in training, beside others."""
 
 
 Judgement = RankingJudgement | VerdictsJudgement
@@ -180,12 +190,13 @@ class RankingLine:
 
     def to_json(self) -> str:
         """Write the line, without its newline."""
-        responses = [
-            {"id": response.id, "text": response.text, "checkpoint": response.checkpoint, "author": response.author}
+        responses = ", ".join(
+            f'{{"id": {_quoted(response.id)}, "text": {_quoted(response.text)}, '
+            f'"checkpoint": {_quoted(response.checkpoint)}, "author": {_quoted(response.author)}}}'
             for response in self.responses
-        ]
-        rest = {"responses": responses, "judgements": [_plain_judgement(judgement) for judgement in self.judgements]}
-        return _dump(_head(self) | rest)
+        )
+        judgements = _dump([_plain_judgement(judgement) for judgement in self.judgements])
+        return f'{_dump(_head(self))[:-1]}, "responses": [{responses}], "judgements": {judgements}}}'
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -201,14 +212,11 @@ class TextLine:
     def from_json(cls, text: str, line_number: int | None = None) -> Self:
         """Read one line, or raise RecordError."""
         with _Reader(text, line_number) as line:
-            weight = line.optional("weight", line.number, 1.0)
-            if weight <= 0:
-                raise RecordError(f"must be greater than 0, not {weight}", field="weight")
             return cls(
                 text=line.text("text", blank=False),
                 split=line.split(),
                 title=line.optional("title", line.text),
-                weight=weight,
+                weight=line.weight(),
             )
 
     def to_json(self) -> str:
@@ -218,19 +226,23 @@ class TextLine:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sample:
-    """The k-th response that a policy wrote to a prompt, with the sum of its tokens' log-probabilities."""
+    """The k-th response to a prompt, with the sum of its tokens' log-probabilities where its engine tells them.
+
+    by: the job's input whose checkpoint wrote it.
+    """
 
     k: int
     text: str
-    token_count: int
-    logprob: float
+    token_count: int | None
+    logprob: float | None
     finished: bool
     seed: int
+    by: str = "policy"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SampleLine:
-    """A prompt and the K responses that a policy wrote to it."""
+    """A prompt and the K responses that a policy, or two of them, wrote to it."""
 
     prompt_id: str
     prompt: tuple[Message, ...]
@@ -255,10 +267,38 @@ class SampleLine:
                 "logprob": sample.logprob,
                 "finished": sample.finished,
                 "seed": sample.seed,
+                "by": sample.by,
             }
             for sample in self.responses
         ]
         return _dump({"prompt_id": self.prompt_id, "prompt": plain_prompt(self.prompt), "responses": responses})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RewardLine:
+    """A response with what a reward model says of it, or has still to say."""
+
+    prompt: tuple[Message, ...]
+    response: str
+    reward: float | None = None
+    spread: float | None = None
+    """How far the reward model's ensemble is apart on it, where it has one."""
+
+    @classmethod
+    def from_json(cls, text: str, line_number: int | None = None) -> Self:
+        """Read one line, or raise RecordError."""
+        with _Reader(text, line_number) as line:
+            return cls(
+                prompt=line.prompt(empty=True),
+                response=line.text("response"),
+                reward=line.optional("reward", line.number),
+                spread=line.optional("spread", line.number),
+            )
+
+    def to_json(self) -> str:
+        """Write the line, without its newline."""
+        said = {"reward": self.reward, "spread": self.spread}
+        return _dump({"prompt": plain_prompt(self.prompt), "response": self.response} | said)
 
 
 class Line(Protocol):
@@ -279,13 +319,26 @@ V = TypeVar("V")
 def read_lines(cls: type[L], path: Path) -> Iterator[L]:
     """Read the lines of a dataset: of a folder's `data.jsonl`, or of a plain or gzipped file."""
     path = Path(path)
-    if path.is_dir():
-        path /= "data.jsonl"
+    for number, text in numbered_lines(path / "data.jsonl" if path.is_dir() else path):
+        yield cls.from_json(text, number)
+
+
+def numbered_lines(path: Path) -> Iterator[tuple[int, str]]:
+    """Give the lines of a plain or gzipped file that are not blank, with their numbers; RecordError if no text."""
     opener = gzip.open if path.suffix == ".gz" else open
-    with opener(path, "rt", encoding="utf-8", newline="\n") as file:
-        for number, text in enumerate(file, start=1):
+    with opener(path, "rb") as file:
+        for number, line in enumerate(file, start=1):
+            try:
+                text = line.decode()
+            except UnicodeDecodeError as error:
+                raise RecordError(f"is not UTF-8 at byte {error.start + 1}", line_number=number) from error
             if text.strip():
-                yield cls.from_json(text, number)
+                yield number, text
+
+
+def has_half_pair(text: str) -> bool:
+    """Tell whether half of a surrogate pair stands in it: JSON can say such a thing, but no tokenizer reads it."""
+    return any("\ud800" <= character <= "\udfff" for character in text)
 
 
 def write_lines(lines: Iterable[Line], folder: Path, *, kind: str) -> dict[str, Any]:
@@ -357,7 +410,7 @@ class _Reader:
         value = self.take(name)
         if not isinstance(value, str):
             raise self.fail(name, "must be text")
-        if any("\ud800" <= character <= "\udfff" for character in value):
+        if has_half_pair(value):
             raise self.fail(name, "holds half of a surrogate pair, which is not text")
         if not blank and not value.strip():
             raise self.fail(name, "is empty")
@@ -377,9 +430,15 @@ class _Reader:
 
     def number(self, name: str) -> float:
         value = self.take(name)
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not -LARGEST <= value <= LARGEST:
             raise self.fail(name, "must be a finite number")
         return float(value)
+
+    def weight(self) -> float:
+        value: float = self.optional("weight", self.number, 1.0)
+        if value <= 0:
+            raise self.fail("weight", f"must be greater than 0, not {value}")
+        return value
 
     def choice(self, name: str, options: tuple[V, ...]) -> V:
         value = self.take(name)
@@ -440,7 +499,10 @@ def _judgement(item: _Reader, ids: list[str]) -> Judgement:
             if not verdicts:
                 raise item.fail("verdicts", "is empty")
             return VerdictsJudgement(
-                annotator=item.text("annotator"), verdicts=verdicts, simulated=item.flag("simulated")
+                annotator=item.text("annotator"),
+                verdicts=verdicts,
+                simulated=item.flag("simulated"),
+                weight=item.weight(),
             )
         placements = tuple(_placement(placement) for placement in item.items("placements"))
         reason = contradiction(placements, ids)
@@ -458,6 +520,7 @@ def _judgement(item: _Reader, ids: list[str]) -> Judgement:
             shown=shown,
             seconds=item.optional("seconds", item.number),
             simulated=item.flag("simulated"),
+            weight=item.weight(),
         )
 
 
@@ -470,7 +533,8 @@ def contradiction(placements: Iterable[Placement], ids: Iterable[str]) -> str | 
     placements = sorted(placements, key=lambda placement: placement.rank)
     if sorted(placement.response for placement in placements) != sorted(ids):
         return "must place every response exactly once"
-    if sorted({placement.rank for placement in placements}) != list(range(1, placements[-1].rank + 1)):
+    ranks = sorted({placement.rank for placement in placements})
+    if ranks != list(range(1, len(ranks) + 1)):
         return "must have dense ranks: 1, then 2, with no number left out"
     rated = [placement for placement in placements if placement.rating is not None]
     for better, worse in itertools.pairwise(rated):
@@ -509,10 +573,11 @@ def _sample(item: _Reader) -> Sample:
         return Sample(
             k=item.whole("k"),
             text=item.text("text"),
-            token_count=item.whole("token_count"),
-            logprob=item.number("logprob"),
+            token_count=item.optional("token_count", item.whole),
+            logprob=item.optional("logprob", item.number),
             finished=item.flag("finished"),
             seed=item.whole("seed"),
+            by=item.optional("by", item.text, "policy"),
         )
 
 
@@ -523,7 +588,7 @@ def _plain_judgement(judgement: Judgement) -> dict[str, Any]:
             "annotator": judgement.annotator,
             "verdicts": [{"a": said.a, "b": said.b, "verdict": said.verdict} for said in judgement.verdicts],
             "simulated": judgement.simulated,
-        }
+        } | _weighed(judgement)
     placements = [
         {"response": said.response, "rank": said.rank, "rating": said.rating, "flags": list(said.flags)}
         for said in judgement.placements
@@ -538,15 +603,25 @@ def _plain_judgement(judgement: Judgement) -> dict[str, Any]:
         "shown": list(judgement.shown),
         "seconds": judgement.seconds,
         "simulated": judgement.simulated,
-    }
+    } | _weighed(judgement)
+
+
+def _weighed(judgement: Judgement) -> dict[str, float]:
+    """Say the weight only where it says something, so that lines without one keep their bytes."""
+    return {} if judgement.weight == 1 else {"weight": judgement.weight}
 
 
 def _head(line: Any) -> dict[str, Any]:
     return {"id": line.id, "split": line.split, "group": line.group, "prompt": plain_prompt(line.prompt)}
 
 
-def _dump(data: dict[str, Any]) -> str:
-    return json.dumps(data, ensure_ascii=False, allow_nan=False)
+def _dump(data: dict[str, Any] | list[dict[str, Any]]) -> str:
+    return _ENCODER.encode(data)
+
+
+def _quoted(text: str | None) -> str:
+    """Write a text, or none, as `_dump` does, in a sixth of the time: most of a line is its K responses."""
+    return orjson.dumps(text).decode()
 
 
 def _refuse_constant(name: str) -> Any:

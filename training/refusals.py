@@ -12,7 +12,7 @@ class Refusal(Exception):  # noqa: N818 (a refusal is no defect)
     status = 409
     message = "This cannot be done now."
 
-    def __init__(self, message: str | None = None, **fields: Any) -> None:
+    def __init__(self, message: str | None = None, /, **fields: Any) -> None:
         """`fields` says which parts of the request are meant."""
         self.message = message or type(self).message
         self.fields = fields

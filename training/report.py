@@ -16,10 +16,14 @@ if TYPE_CHECKING:
 
 
 class Reporter:
-    """Appends events to one file. Each event is a single write, so a reader never sees half of one for long."""
+    """Appends events to one file. Each event is a single write, so a reader never sees half of one for long.
 
-    def __init__(self, path: Path) -> None:
+    Of several ranks the first says everything, and the others (`errors_only`) what only they may know.
+    """
+
+    def __init__(self, path: Path, *, errors_only: bool = False) -> None:
         self.path = Path(path)
+        self._errors_only = errors_only
         self.path.parent.mkdir(parents=True, exist_ok=True)
 
     def metrics(self, step: int, values: Mapping[str, float]) -> None:
@@ -39,6 +43,14 @@ class Reporter:
         """Show responses to fixed prompts: rows of `{prompt, response}`, with `reward` where there is one."""
         self._say("samples", step=step, rows=[dict(row) for row in rows])
 
+    def alarm(self, step: int, name: str, text: str, action: str) -> None:
+        """Say by name that something goes wrong at a step, and what is done about it (`note` when nothing is)."""
+        self._say("alarm", step=step, name=name, text=text, action=action)
+
+    def pause(self, text: str) -> None:
+        """Say why the trainer has stopped until a person resumes it."""
+        self._say("pause", text=text)
+
     def error(self, code: str, message: str) -> None:
         """Say by name why the run failed, and how to mend it."""
         self._say("error", code=code, message=message)
@@ -48,6 +60,8 @@ class Reporter:
         self._say("done", output="output")
 
     def _say(self, event: str, **rest: Any) -> None:
+        if self._errors_only and event != "error":
+            return
         line = json.dumps({"at": time.time(), "event": event, **rest}, ensure_ascii=False, allow_nan=False) + "\n"
         descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
         try:

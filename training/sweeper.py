@@ -43,7 +43,7 @@ def sweep() -> None:
 def resume_interrupted() -> None:
     """Queue the jobs that a stopping worker laid aside."""
     for job in Job.objects.filter(state=Job.State.INTERRUPTED):
-        if jobs.resume(job):
+        if jobs.take_up_interrupted(job):
             log.info("job %s (%s) goes on after its interruption", job.pk, job.kind)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from training.api import by_itself, machine_work, people, published
+from training.api import by_itself, machine_work, members, people, published
 
 urlpatterns = [
     path("session", people.Session.as_view(), name="session"),
@@ -12,11 +12,21 @@ urlpatterns = [
     path("tokens/<str:token_id>", people.OneToken.as_view(), name="token"),
     path("projects", people.Projects.as_view(), name="projects"),
     path("projects/<slug:slug>", people.OneProject.as_view(), name="project"),
+    path("projects/<slug:slug>/members", members.Members.as_view(), name="members"),
+    path("projects/<slug:slug>/members/<int:user_id>", members.OneMember.as_view(), name="member"),
+    path("projects/<slug:slug>/members/<int:user_id>/datasets", members.HeldIn.as_view(), name="held-in"),
+    path("projects/<slug:slug>/members/<int:user_id>/export", members.Export.as_view(), name="export-person"),
+    path("projects/<slug:slug>/members/<int:user_id>/erase", members.Erase.as_view(), name="erase-person"),
+    path("projects/<slug:slug>/invitations", members.Invitations.as_view(), name="invitations"),
+    path("projects/<slug:slug>/invitations/<int:invitation_id>", members.OneInvitation.as_view(), name="invitation"),
+    path("projects/<slug:slug>/deeds", members.Deeds.as_view(), name="deeds"),
+    path("invitations/<str:token>", members.Join.as_view(), name="join"),
     path("job-kinds", machine_work.JobKinds.as_view(), name="job-kinds"),
     path("jobs", machine_work.Jobs.as_view(), name="jobs"),
     path("jobs/<int:job_id>", machine_work.OneJob.as_view(), name="job"),
     path("jobs/<int:job_id>/cancel", machine_work.Cancel.as_view(), name="cancel"),
     path("jobs/<int:job_id>/retry", machine_work.Retry.as_view(), name="retry"),
+    path("jobs/<int:job_id>/resume", machine_work.Resume.as_view(), name="resume"),
     path("jobs/<int:job_id>/metrics", machine_work.Metrics.as_view(), name="metrics"),
     path("jobs/<int:job_id>/events", machine_work.Events.as_view(), name="events"),
     path("schedules", by_itself.Schedules.as_view(), name="schedules"),

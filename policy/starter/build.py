@@ -56,22 +56,22 @@ YOUNG_READERS = frozenset(
 CHILDHOOD_BOOKS = frozenset({"A Little Princess", "The Jungle Book", "The Secret Garden"})
 
 PRETRAIN: dict[str, Any] = {
-    "tokens": 10_000_000,
+    "tokens": 12_000_000,
     "optimizer": "muon",
     "learning_rate": 3e-3,
     "batch_windows": 16,
     "evaluations": 16,
 }
 SFT: dict[str, Any] = {
-    "epochs": 2,
+    "epochs": 1,
     "optimizer": "muon",
     "batch_conversations": 16,
     "learning_rate": 1e-3,
 }
-PLAIN_SFT: dict[str, Any] = SFT | {"epochs": 6, "dropout": 0.15}
+PLAIN_SFT: dict[str, Any] = SFT | {"epochs": 2, "dropout": 0.1}
 PLAIN = "plain_"
 """How the names of the plain stories' files begin."""
-SAMPLING = Sampling(max_new_tokens=160, temperature=0.7, seed=SEED)
+SAMPLING = Sampling(max_new_tokens=160, temperature=0.8, top_p=0.8, seed=SEED)
 SAMPLES_SHOWN = 10
 
 
@@ -155,7 +155,7 @@ def weight(author: str, title: str) -> float:
 
 
 def demonstrations() -> Iterator[DemonstrationLine]:
-    """Read the starter's stories; each file is a theme, each topic has two stories in one split."""
+    """Read the starter's stories; each file is a theme, a topic lies in one split."""
     for path in sorted(DEMONSTRATIONS.glob("*.jsonl")):
         for line in path.read_text().splitlines():
             story = json.loads(line)
@@ -189,7 +189,12 @@ def make_card(pretrained: Path, tuned: Path) -> dict[str, Any]:
     card["demonstrations"] = sum(line.split == "train" for line in demonstrations())
     card["pretraining"] = {name: base[name] for name in ("kind", "config", "seed", "inputs", "evaluation", "versions")}
     card["samples"] = {
-        "sampling": {"temperature": SAMPLING.temperature, "max_new_tokens": SAMPLING.max_new_tokens, "seed": SEED},
+        "sampling": {
+            "temperature": SAMPLING.temperature,
+            "top_p": SAMPLING.top_p,
+            "max_new_tokens": SAMPLING.max_new_tokens,
+            "seed": SEED,
+        },
         "chosen": f"the first {SAMPLES_SHOWN} held-out topics in the order of their hashes, one sample each",
         "rows": samples(tuned, held_out_prompts()[:SAMPLES_SHOWN]),
     }
@@ -239,7 +244,9 @@ rebuilds it.
   {tuned["valid_demonstrations"]:,} plain stories of held-out topics (step {tuned["chosen_step"]} of {tuned["steps"]}).
 - Settings, digests of the data and versions: `card.json`.
 
-## {len(card["samples"]["rows"])} samples that nobody picked (temperature {sampling["temperature"]}, held-out topics)
+## {len(card["samples"]["rows"])} samples that nobody picked
+
+Held-out topics, temperature {sampling["temperature"]}, top-p {sampling["top_p"]}.
 """
     for row in card["samples"]["rows"]:
         ending = "" if row["finished"] else " [cut off]"

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 
 from django.conf import settings
 
-from labeling import prompts, queue
+from labeling import acknowledgements, prompts, queue, rankings
 from labeling.models import Guidelines, Prompt, Response, Task
 from training import artifacts, checkpoints, jobs
 from training.models import Job, Membership, Project, User
+from training.records import Placement
 from training.report import Reporter
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 WIDE = {"width": 1440, "height": 900}
 PHONE = {"width": 390, "height": 844}
+ZOOMED = {"width": 720, "height": 450}  # what 200 % leaves of a wide screen
 PASSWORD = "seven-kites-over-the-hill"
 CAST = {"ada": "annotator", "rhea": "researcher", "vera": "reviewer", "lea": "admin"}
 STORIES = (
@@ -55,7 +57,14 @@ class World:
         for name, role in CAST.items():
             user = User.objects.create_user(name, password=PASSWORD, name=name.title())
             Membership.objects.create(project=self.project, user=user, role=role)
-        Guidelines.objects.create(project=self.project, version=1, text="Prefer stories that **end**.")
+        self.guide("Prefer stories that **end**.")
+        for user in User.objects.all():
+            acknowledgements.acknowledge(annotator=user, project=self.project, version=1)
+
+    def guide(self, text: str) -> Guidelines:
+        """Write the next version of the guidelines."""
+        version = Guidelines.objects.filter(project=self.project).count() + 1
+        return Guidelines.objects.create(project=self.project, version=version, text=text)
 
     def ask(self, *things: str) -> list[Prompt]:
         """One prompt about each thing."""
@@ -74,6 +83,22 @@ class World:
             queue.link([(task, [Response.objects.create(prompt=prompt, text=text) for text in texts])])
             tasks.append(task)
         return tasks
+
+    def judged(self, thing: str, *, by: tuple[str, str] = ("ada", "vera")) -> Task:
+        """A ranking task of four stories that two people judged, each the opposite of the other."""
+        [task] = self.rank(thing)
+        Task.objects.filter(pk=task.pk).update(seats=2, seats_left=2, priority=9)
+        order = sorted(map(str, task.responses.values_list("pk", flat=True)))
+        for name, best_first in zip(by, (order, order[::-1]), strict=True):
+            person = User.objects.get(username=name)
+            handout = queue.lease_next(annotator=person, slug="bedtime", kind="ranking")
+            assert handout is not None
+            placements = [
+                Placement(response=response, rank=rank, rating=8 - rank)
+                for rank, response in enumerate(best_first, start=1)
+            ]
+            rankings.submit(annotator=person, lease_id=handout.lease.pk, placements=placements, seconds_spent=40)
+        return task
 
     def demonstrate(self, *things: str) -> None:
         """A demonstration task about each thing."""

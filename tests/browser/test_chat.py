@@ -286,11 +286,41 @@ def test_a_turn_goes_to_the_annotators_once(rhea):
     assert Task.objects.get().kind == "demonstration"
 
 
-def test_ada_ranks_turn_by_turn_and_goes_on_from_the_best(published, sign_in):
-    page = at_chat(sign_in("ada"))
+def test_a_turn_goes_to_the_annotators_to_be_ranked(rhea):
+    say(rhea, "Tell me of a kite.")
+    answered(rhea, 1)
+    turns(rhea).first.get_by_role("button", name="Send to labeling").click()
+    rhea.get_by_role("button", name="Ask for a ranking").click()
+    expect(rhea.get_by_text("people will rank the replies")).to_be_visible()
+    expect(rhea.get_by_text("A ranking is asked for")).to_be_visible()
+    task = Task.objects.get()
+    assert (task.kind, task.seats_left, task.prompt.messages[-1]["content"]) == ("ranking", 1, "Tell me of a kite.")
+    assert {response.checkpoint.name for response in task.responses.all()} == {"small"}
+
+
+def ranking_turn_by_turn(page):
     page.get_by_role("button", name="Settings").click()
     page.get_by_label("Several replies a turn").check()
     page.keyboard.press("Escape")
+    return page
+
+
+def test_replies_to_be_ranked_can_be_stopped_and_asked_for_again(published, sign_in):
+    page = ranking_turn_by_turn(at_chat(sign_in("ada")))
+    page.route("**/ranking-tasks", lambda _route: None)  # it writes, and does not come to an end
+    say(page, "Tell me of a kite.")
+    expect(page.get_by_text("is writing several replies")).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(page.get_by_text("is writing several replies")).to_have_count(0)
+    expect(page.get_by_role("alert")).to_have_count(0)
+    page.unroute("**/ranking-tasks")
+    page.get_by_role("button", name="Get a reply").click()
+    expect(page.get_by_role("group", name="Replies to rank").get_by_role("listitem")).to_have_count(4)
+    assert Task.objects.count() == 1
+
+
+def test_ada_ranks_turn_by_turn_and_goes_on_from_the_best(published, sign_in):
+    page = ranking_turn_by_turn(at_chat(sign_in("ada")))
     say(page, "Tell me of a kite.")
     board = page.get_by_role("group", name="Replies to rank")
     cards = board.get_by_role("listitem")

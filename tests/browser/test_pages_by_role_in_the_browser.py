@@ -3,22 +3,46 @@
 from __future__ import annotations
 
 import pytest
-from browser_world import PASSWORD, PHONE, WIDE
+from browser_world import PASSWORD, PHONE, WIDE, ZOOMED
 from django.conf import settings
 from playwright.sync_api import expect
 
 TABS = {
-    "ada": ["Home", "Rank", "Demonstrate", "Chat"],
-    "vera": ["Loop", "Rank", "Demonstrate", "Chat", "Jobs", "Schedules", "Models", "Datasets"],
-    "rhea": ["Loop", "Chat", "Jobs", "Schedules", "Models", "Datasets"],
-    "lea": ["Loop", "Rank", "Demonstrate", "Chat", "Jobs", "Schedules", "Models", "Datasets"],
+    "ada": ["Home", "Rank", "Demonstrate", "Converse", "Chat"],
+    "vera": [
+        "Loop",
+        "Rank",
+        "Demonstrate",
+        "Converse",
+        "Labels",
+        "Chat",
+        "Jobs",
+        "Schedules",
+        "Models",
+        "Datasets",
+        "Project",
+    ],
+    "rhea": ["Loop", "Labels", "Chat", "Jobs", "Schedules", "Models", "Datasets", "Project"],
+    "lea": [
+        "Loop",
+        "Rank",
+        "Demonstrate",
+        "Converse",
+        "Labels",
+        "Chat",
+        "Jobs",
+        "Schedules",
+        "Models",
+        "Datasets",
+        "Project",
+    ],
 }
 
 
 @pytest.mark.parametrize("name", TABS)
 def test_everyone_sees_the_pages_of_their_role(sign_in, name):
     page = sign_in(name)
-    tabs = page.get_by_role("navigation", name="Pages").get_by_role("link")
+    tabs = page.get_by_role("navigation", name="Pages", exact=True).get_by_role("link")
     expect(tabs).to_have_text(TABS[name])
 
 
@@ -61,39 +85,53 @@ def test_every_page_answers_the_question_mark(world, lea):
 
 @pytest.fixture
 def furnished(world):
-    """Something on every page; the addresses of the pages."""
+    """Something on every page; the addresses of the pages, by what they are for."""
     policy = world.policy()
     world.rank("kite", "boat")
-    world.demonstrate("owl")
+    world.demonstrate("kite", "owl")
     failed = world.failed()
     running = world.training()
     dataset = world.snapshot("rankings").dataset
-    return [
-        "/p/bedtime",
-        "/p/bedtime/rank",
-        "/p/bedtime/demonstrate",
-        "/p/bedtime/jobs",
-        "/p/bedtime/jobs/new?kind=policy.ppo",
-        f"/p/bedtime/jobs/{running.pk}",
-        f"/p/bedtime/jobs/{failed.pk}",
-        "/p/bedtime/schedules",
-        "/p/bedtime/schedules/new",
-        "/p/bedtime/models",
-        f"/p/bedtime/models/{policy.pk}",
-        "/p/bedtime/datasets",
-        f"/p/bedtime/datasets/{dataset.pk}",
-        "/tokens",
-        "/p/bedtime/nowhere",
-    ]
+    disputed = world.judged("lantern")
+    return {
+        "desk": ["", "/rank", "/demonstrate", "/converse", "/mine"],
+        "machine": [
+            "/jobs",
+            f"/jobs/{running.pk}",
+            f"/jobs/{failed.pk}",
+            "/schedules",
+            "/models",
+            f"/models/{policy.pk}",
+            "/datasets",
+            f"/datasets/{dataset.pk}",
+        ],
+        "starting": ["/jobs/new?kind=policy.ppo", "/schedules/new"],
+        "labels": ["/quality", "/review", f"/review/{disputed.pk}", "/prompts"],
+        "project": ["/settings", "/people"],
+        "leading": ["/prompts/import", "/deeds", "/nowhere", "/new-project", "/tokens"],
+    }
+
+
+AXE = (settings.ROOT / "frontend/node_modules/axe-core/axe.min.js").read_text()
+FIND = """async (colours) => {
+    const all = { rules: { 'target-size': { enabled: true } } };
+    const rules = colours ? { runOnly: ['color-contrast', 'link-in-text-block'] } : all;
+    const found = await axe.run(document, { resultTypes: ['violations'], ...rules });
+    const why = (node) => `${node.target.join(' ')} (${[...node.any, ...node.all].map((each) => each.message)})`;
+    return found.violations.map((each) => `${location.pathname}: ${each.id}: ${each.nodes.map(why).join(', ')}`);
+}"""
 
 
 def violations(page):
-    """What axe finds, in short."""
-    page.evaluate((settings.ROOT / "frontend/node_modules/axe-core/axe.min.js").read_text())
-    return page.evaluate(
-        """() => axe.run(document, { resultTypes: ['violations'] }).then(found => found.violations.map(
-            each => `${location.pathname}: ${each.id}: ${each.nodes.map(node => node.target.join(' ')).join(', ')}`))"""
-    )
+    """What axe finds on the page, in both themes, and whether it scrolls sideways; in short."""
+    page.evaluate(AXE)
+    page.emulate_media(color_scheme="light")
+    found = page.evaluate(FIND, False)
+    page.emulate_media(color_scheme="dark")
+    found += [f"dark {each}" for each in page.evaluate(FIND, True)]
+    if page.evaluate("document.documentElement.scrollWidth > innerWidth"):
+        found.append(f"{page.url} scrolls sideways at {page.viewport_size['width']}")
+    return found
 
 
 def settled(page, address):
@@ -104,34 +142,64 @@ def settled(page, address):
     expect(page.get_by_role("status", name="Loading")).to_have_count(0)
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
-def test_axe_finds_nothing_on_any_page(furnished, sign_in, theme):
-    lea = sign_in("lea", color_scheme=theme, reduced_motion="reduce")
+@pytest.mark.parametrize(
+    ("name", "screen", "sorts"),
+    [
+        ("ada", ZOOMED, ["desk"]),
+        ("vera", WIDE, ["labels", "project"]),
+        ("rhea", PHONE, ["machine", "labels", "project"]),
+        ("lea", WIDE, ["desk", "machine", "starting", "labels", "project", "leading"]),
+        ("lea", PHONE, ["desk", "machine", "starting", "labels", "project", "leading"]),
+    ],
+    ids=["annotator at 200 %", "reviewer", "researcher on a phone", "admin", "admin on a phone"],
+)
+def test_every_page_can_be_used_by_everyone(furnished, sign_in, name, screen, sorts):
+    """WCAG 2.2 AA as far as a machine can tell, light and dark, and no page scrolls sideways."""
+    page = sign_in(name, screen=screen, reduced_motion="reduce")
     found = []
-    for address in furnished:
-        settled(lea, address)
-        found += violations(lea)
-    assert found == []
-
-
-def test_axe_finds_nothing_in_an_annotators_pages_and_dialogs(furnished, sign_in):
-    page = sign_in("ada", reduced_motion="reduce")
-    settled(page, "/p/bedtime")
-    found = violations(page)
-    settled(page, "/p/bedtime/rank")
-    expect(page.get_by_text("4 responses to place")).to_be_visible()
-    for key in ("a", "x", "Escape", "g", "s", "Escape", "?"):
-        page.keyboard.press(key)
+    for address in [address for sort in sorts for address in furnished[sort]]:
+        settled(page, address if address in {"/new-project", "/tokens"} else f"/p/bedtime{address}")
         found += violations(page)
-    assert found == []
+    assert not found, "\n".join(found)
 
 
 @pytest.mark.parametrize("screen", [PHONE, WIDE], ids=["phone", "wide"])
-def test_no_page_scrolls_sideways(furnished, sign_in, screen):
-    lea = sign_in("lea", screen=screen)
-    for address in furnished:
-        settled(lea, address)
-        assert lea.evaluate("document.documentElement.scrollWidth") <= screen["width"], address
+def test_so_can_an_annotators_dialogs_and_what_was_submitted(furnished, world, sign_in, screen):
+    page = sign_in("ada", screen=screen, reduced_motion="reduce")
+    world.guide("Prefer stories that **end**.\n\nNo wolves.")
+    settled(page, "/p/bedtime/rank")
+    found = []
+
+    def look(*keys):
+        for key in keys:
+            page.keyboard.press(key)
+        found.extend(violations(page))
+
+    expect(page.get_by_role("dialog", name="The guidelines have changed")).to_be_visible()
+    look()
+    look("Enter")
+    for open_it in ("x", "r", "s", "?"):
+        look(open_it)
+        page.keyboard.press("Escape")
+    look("g")
+    for key in "ga7b6c5d40":
+        page.keyboard.press(key)
+    look("Enter")
+    page.keyboard.press("Backspace")
+    expect(page.get_by_text("Nothing is changed yet")).to_be_visible()
+    look()
+    settled(page, "/p/bedtime/demonstrate")
+    page.get_by_role("button", name="Start from a response").click()
+    expect(page.get_by_role("dialog").get_by_role("listitem")).to_have_count(4)
+    look()
+    look("a", "Escape", "p")
+    settled(page, "/p/bedtime/converse")
+    page.keyboard.type("Hello?")
+    look("Alt+Enter")
+    settled(page, "/p/bedtime")
+    expect(page.get_by_role("region", name="Your two weeks")).to_be_visible()
+    look()
+    assert not found, "\n".join(found)
 
 
 def test_pages_by_their_keyboard_begin_with_a_way_past_the_tabs(lea):

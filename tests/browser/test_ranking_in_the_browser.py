@@ -8,7 +8,8 @@ import pytest
 from browser_world import PHONE, STORIES, until
 from playwright.sync_api import expect
 
-from labeling.models import Draft, Judgement, Lease
+from labeling import queue
+from labeling.models import Draft, Judgement, Lease, Report, Response, Task
 
 
 @pytest.fixture
@@ -140,7 +141,7 @@ def test_work_done_offline_is_kept_and_sent_once(at_the_board):
     page.context.set_offline(True)
     page.keyboard.press("a")
     page.keyboard.press("7")
-    expect(page.get_by_text("Offline, kept on this device")).to_be_visible()
+    expect(page.get_by_text("Offline, kept on this device").first).to_be_visible()
     for key in "b6c5d4":
         page.keyboard.press(key)
     page.keyboard.press("Enter")
@@ -170,6 +171,70 @@ def test_a_skip_takes_one_key_and_its_reason_another(at_the_board):
     expect(page.get_by_text("4 responses to place")).to_be_visible()
     until(page, "projects/bedtime/progress", "it.open.ranking < 3")
     assert Lease.objects.get(state="skipped").skip_reason == "The prompt is unclear"
+
+
+def test_a_prompt_is_reported_by_one_key_and_its_reason_by_another_and_the_task_stays(at_the_board):
+    page = at_the_board
+    first = page.locator("[data-response]").first.get_attribute("data-response")
+    page.keyboard.press("r")
+    page.keyboard.press("3")
+    expect(page.get_by_text("Reported. You can still finish the task")).to_be_visible()
+    assert (Report.objects.get().reason, Report.objects.get().reporter.username) == ("broken", "ada")
+    expect(page.locator(f"[data-response='{first}']")).to_have_count(1)
+
+
+def test_moves_are_undone_and_done_again_by_hand_too_and_all_are_bad_takes_one_key(at_the_board):
+    page = at_the_board
+    page.keyboard.press("a")
+    page.keyboard.press("7")
+    page.keyboard.press("0")
+    raised = page.get_by_role("button", name="Take back: All are bad")
+    expect(raised).to_be_visible()
+    page.get_by_role("button", name="Undo").click()
+    expect(raised).to_have_count(0)
+    page.get_by_role("button", name="Undo").click()
+    expect(page.get_by_label("Response A, not placed")).to_be_visible()
+    for _ in range(2):
+        page.get_by_role("button", name="Redo").click()
+    expect(page.get_by_label("Response A, 1st, rated 7 of 7")).to_be_visible()
+    expect(raised).to_be_visible()
+
+
+def test_offline_stays_in_sight_on_a_phone_wherever_it_is_scrolled(world, sign_in):
+    world.rank("kite", "boat")
+    page = sign_in("ada", screen=PHONE, has_touch=True, is_mobile=True)
+    page.goto("/p/bedtime/rank")
+    expect(page.get_by_text("4 responses to place")).to_be_visible()
+    two_tasks_at_hand(page)
+    page.context.set_offline(True)
+    page.get_by_role("radiogroup", name="Rating of response D").get_by_role("radio", name="5").tap()
+    for place in ("0", "document.body.scrollHeight"):
+        page.evaluate(f"window.scrollTo(0, {place})")
+        expect(page.get_by_text("Offline, kept on this device").last).to_be_in_viewport()
+    for letter, rating in zip("ABC", "764", strict=True):
+        page.get_by_role("radiogroup", name=f"Rating of response {letter}").get_by_role("radio", name=rating).tap()
+    page.get_by_role("button", name="Submit").tap()
+    expect(page.get_by_text("4 responses to place")).to_be_visible()
+    expect(page.get_by_text("Offline, 1 finished task kept on this device")).to_be_in_viewport()
+    page.context.set_offline(False)
+    eventually_ranked(page, 1)
+    expect(page.get_by_text("kept on this device")).to_have_count(0)
+
+
+def test_nine_responses_are_ranked_and_nothing_moves_for_those_who_ask_for_less_motion(world, sign_in):
+    [prompt] = world.ask("kite")
+    task = Task.objects.create(project=world.project, kind="ranking", prompt=prompt)
+    queue.link([(task, [Response.objects.create(prompt=prompt, text=f"Kite {n}.") for n in range(9)])])
+    page = sign_in("ada", reduced_motion="reduce")
+    page.goto("/p/bedtime/rank")
+    expect(page.get_by_text("9 responses to place")).to_be_visible()
+    for key in "a1b2c3d4e5f6g7h7i4":
+        page.keyboard.press(key)
+        assert page.evaluate("document.getAnimations().every(each => each.effect.getTiming().duration < 1)")
+    page.keyboard.press("Enter")
+    eventually_ranked(page, 1)
+    ranks = sorted(Judgement.objects.get().placements.values_list("rank", "rating"))
+    assert ranks == [(1, 7), (1, 7), (2, 6), (3, 5), (4, 4), (4, 4), (5, 3), (6, 2), (7, 1)]
 
 
 def test_letters_are_letters_in_the_note(at_the_board):

@@ -41,6 +41,7 @@ def test_a_database_address_is_taken_apart(monkeypatch):
     assert told == {"NAME": "laurel", "USER": "ann@x", "PASSWORD": "p/w", "HOST": "db.example", "PORT": "5433"}
     assert found["OPTIONS"]["sslmode"] == "require"
     assert found["OPTIONS"]["pool"]["max_size"] == 7
+    assert found["OPTIONS"]["options"] == "-c jit=off"
 
 
 def test_without_an_address_the_database_is_a_file_that_many_processes_can_write(tmp_path, monkeypatch):

@@ -9,13 +9,15 @@ from uuid import uuid4
 
 import pytest
 from django.conf import settings
+from django.core.cache import cache
 from django.core.management import call_command
 from django.utils.timezone import now
 from knox.models import AuthToken
 from rest_framework.test import APIClient
 
-from labeling.models import Lease, Prompt, Task
-from training import artifacts, checkpoints, datasets
+from labeling import import_api
+from labeling.models import Conversation, Demonstration, Guidelines, Judgement, Lease, Prompt, Report, Task
+from training import artifacts, checkpoints, datasets, people
 from training.models import Job, Membership, Project, Schedule, User
 
 pytestmark = pytest.mark.django_db
@@ -29,13 +31,29 @@ ROWS = [
     if re.match(r"\| (GET|POST|PUT|PATCH|DELETE) \|", line)
 ]
 EDIT = {"edit": "6f9619ff-8b86-d011-b42d-00c04fc964ff", "replaces": 1, "placements": [], "text": "Once."}
+TURNS = [{"role": "user", "content": "Once?"}, {"role": "assistant", "content": "Upon a time."}]
 BODIES = {
     "POST session": {"username": "admin", "password": "wrong"},
+    "POST projects": {"name": "Another"},
+    "PATCH projects/{slug}": {"description": "For the evening."},
+    "PATCH projects/{slug}/members/{user_id}": {"active": False},
+    "POST projects/{slug}/members/{user_id}/erase": {"username": "holder"},
+    "PUT projects/{slug}/members/{user_id}/qualification": {"state": "passed"},
+    "POST projects/{slug}/invitations": {"role": "annotator"},
+    "PATCH projects/{slug}/labeling": {"overlap": 2},
+    "POST projects/{slug}/guidelines/versions": {"text": "Be kind."},
+    "POST tasks/{task_id}/settle": {"ranks": {}},
+    "POST tasks/{task_id}/known-answer": {"ranks": {}, "purpose": "gold"},
+    "POST judgements/{judgement_id}/reviews": {"standing": "accepted"},
+    "POST demonstrations/{demonstration_id}/reviews": {"standing": "accepted"},
     "POST projects/{slug}/leases": {"kind": "ranking"},
     "PUT leases/{lease_id}/draft": {"note": "so far"},
     "POST leases/{lease_id}/skip": {"reason": "unclear"},
     "POST leases/{lease_id}/ranking": {"placements": [], "flags": [], "note": "", "seconds_spent": 1},
     "POST leases/{lease_id}/demonstration": {"text": "Once.", "seconds_spent": 1},
+    "POST leases/{lease_id}/report": {"reason": "broken"},
+    "POST projects/{slug}/guidelines/read": {"version": 1},
+    "POST projects/{slug}/conversations/{conversation_id}/submit": {"turns": TURNS},
     "POST projects/{slug}/prompts": {"messages": []},
     "POST projects/{slug}/ranking-tasks": {"messages": []},
     "POST chat/completions": {"model": "stories/first", "messages": []},
@@ -58,6 +76,7 @@ QUERIES = {
         "?project=stories",
     ),
     "GET projects/{slug}/leases": "?kind=ranking",
+    "GET projects/{slug}/contests": "?checkpoint={checkpoint_id}",
 }
 
 
@@ -93,10 +112,26 @@ def world(tmp_path, monkeypatch):
         shown=[],
         expires_at=now() + timedelta(hours=1),
     )
+    said = {"project": project, "task": task, "lease": lease, "annotator": holder}
+    invitation = people.invite(project=project, role="annotator", by=holder)
+    ticket = uuid4()
+    cache.set(import_api.key_of(project, ticket), {"share": 0.5, "report": None, "refused": None})
+    Guidelines.objects.create(project=project, version=1, text="Be kind.")
+    conversation = Conversation.objects.create(pk=uuid4(), project=project, annotator=holder, body={})
     return {
+        "conversation_id": conversation.pk,
+        "report_id": Report.objects.create(project=project, prompt=prompt, reporter=holder, reason="broken").pk,
         "slug": "stories",
+        "user_id": holder.pk,
+        "task_id": task.pk,
+        "judgement_id": Judgement.objects.create(**said, form="ranking").pk,
+        "demonstration_id": Demonstration.objects.create(**said, prompt=prompt, text="Once.").pk,
+        "invitation_id": invitation.pk,
+        "token": people.token_of(invitation),
+        "ticket": ticket,
         "token_id": AuthToken.objects.create(user=holder)[0].token_key,
         "lease_id": lease.pk,
+        "prompt_id": prompt.pk,
         "job_id": job.pk,
         "schedule_id": schedule.pk,
         "checkpoint_id": checkpoints.publish(project=project, kind="policy", digest=digest, card={}, name="first").pk,
@@ -125,10 +160,11 @@ def test_the_table_names_every_endpoint(tmp_path):
 def test_each_asker_gets_what_the_table_says(row, asker, world):
     method, address, *cells = row
     promised = dict(zip(ASKERS, cells, strict=True))[asker]
-    url = f"/api/v1/{address.format(**world)}{QUERIES.get(f'{method} {address}', '')}"
-    answer = client_of(asker).generic(
-        method, url, json.dumps(BODIES.get(f"{method} {address}", {})), content_type="application/json"
-    )
+    called = f"{method} {address}"
+    url = f"/api/v1/{address}{QUERIES.get(called, '')}".format(**world)
+    bodies = BODIES | {"PATCH projects/{slug}/prompts": {"prompts": [world["prompt_id"]], "priority": 2}}
+    body = json.dumps(bodies.get(called, {}))
+    answer = client_of(asker).generic(method, url, body, content_type="application/json")
     if promised == "yes":
         refused = answer.status_code in REFUSALS and answer.json()["code"] != "wrong_password"
         assert not refused, answer.content

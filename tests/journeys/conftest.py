@@ -37,7 +37,8 @@ def pytest_collection_modifyitems(items):
     for item in items:
         if item.path.is_relative_to(Path(__file__).parent):
             item.add_marker(pytest.mark.timeout(900))
-            item.add_marker(pytest.mark.browser)
+            if "page_of" in item.fixturenames:
+                item.add_marker(pytest.mark.browser)
 
 
 @pytest.fixture(scope="session", params=SERVICES)

@@ -89,7 +89,16 @@ def an_improved_policy(lea, project, reward):
 def a_new_task(ben, project):
     """Step 8: four responses of the new policy lie before Ben, blind, and he ranks them."""
     lease = next(lease for lease in leases(ben, project) if not is_old(lease["task"]["responses"]))
-    assert set(lease) == {"id", "kind", "expires_at", "task", "draft", "draft_saved_at", "guidelines_version"}
+    assert set(lease) == {
+        "id",
+        "kind",
+        "expires_at",
+        "task",
+        "draft",
+        "draft_saved_at",
+        "guidelines_version",
+        "samples",
+    }
     assert set(lease["task"]) == {"id", "prompt", "responses"}
     assert [set(response) for response in lease["task"]["responses"]] == [{"id", "text"}] * 4
     ben.ask("POST", f"leases/{lease['id']}/ranking", 201, ranking(lease["task"]["responses"]))
@@ -299,7 +308,7 @@ def start_a_reward_model(lea):
     lea.get_by_role("button", name="Start").click()
     expect(lea.get_by_role("heading", name=re.compile(r"^Train a reward model #\d+$"))).to_be_visible()
     expect(lea.get_by_text("✓ done")).to_be_visible(timeout=A_JOB_MS)
-    expect(lea.get_by_role("slider", name="Loss: read along the steps")).to_be_visible()
+    expect(lea.get_by_role("slider", name="Loss: read along the steps").first).to_be_visible()
 
 
 def start_ppo_and_see_it_learn(lea):

@@ -118,6 +118,13 @@ def test_only_some_sources_and_so_many_of_each(project, file):
     assert sorted(prompt.messages[0]["content"] for prompt in Prompt.objects.all()) == ["a 0", "a 1", "c 0", "c 1"]
 
 
+def test_a_source_that_the_file_has_not_is_refused_and_those_it_has_are_named(project, file):
+    path = file({"prompt": "One?", "source": "a"}, {"prompt": "Two?", "source": "b"})
+    with pytest.raises(CommandError, match=r"no line of the source c, d; its sources are: a, b\."):
+        call_command("import_prompts", str(path), project=project.slug, only=["c", "a", "d"])
+    assert not Prompt.objects.exists()
+
+
 # --- Demonstrations ------------------------------------------------------------------------------
 
 

@@ -71,6 +71,11 @@ def test_case_makes_no_other_prompt(text):
     assert conversations.normal(text.title()) == conversations.normal(text.upper()) == conversations.normal(text)
 
 
+@given(st.text(st.characters(max_codepoint=127)))
+def test_plain_letters_are_normalised_alike_whatever_stands_beside_them(text):
+    assert conversations.normal(f"{text} \u00e9") == f"{conversations.normal(text)} \u00e9".strip()
+
+
 @given(st.text())
 def test_normal_text_is_normal_already(text):
     assert conversations.normal(conversations.normal(text)) == conversations.normal(text)
@@ -85,6 +90,7 @@ def test_prompts_with_a_long_common_beginning_share_a_split(beginning, one_end, 
     assert len(groups) == 1
 
 
+@pytest.mark.law("D1")
 @given(st.text(min_size=1), st.text(min_size=1))
 def test_two_dialogues_that_begin_alike_share_a_split(question, answer):
     """Law D1: a dialogue's later turns do not tear it from its siblings."""
@@ -98,6 +104,15 @@ def test_all_prompts_of_a_source_user_share_a_split(name, texts):
     """Law D1."""
     groups = {splits.group_of([user(text)], source="chat", source_user=name) for text in texts}
     assert len(groups) == 1
+
+
+@pytest.mark.law("D1")
+@given(WORDS, WORDS)
+def test_a_record_without_a_prompt_stands_by_its_own_hash(one, other):
+    """Law D1: bare statements are no cluster of those without a prompt; the whole record decides."""
+    groups = [splits.group_of([], record=record) for record in (one, other, one)]
+    assert groups[0] == groups[2]
+    assert (groups[0] == groups[1]) == (one == other)
 
 
 def test_the_splits_are_eighty_ten_and_ten_of_a_hundred():

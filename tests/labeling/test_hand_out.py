@@ -8,8 +8,9 @@ import labeling_factories as factories
 import pytest
 from django.utils.timezone import now
 
-from labeling import demonstrations, drafts, queue, rankings
-from labeling.models import Draft, Judgement, Lease, Task
+from labeling import demonstrations, drafts, queue, rankings, shelves
+from labeling.models import Bookmark, Candidate, Draft, Judgement, Lease, Prompt, Task
+from labeling.words import placements_of
 from training import access
 from training.records import Placement
 
@@ -138,7 +139,7 @@ def test_submitting_writes_the_word_and_closes_the_lease(project, ada):
     judgement.refresh_from_db()
     assert judgement.shown == lease.shown
     assert (judgement.flags, judgement.note, judgement.seconds_spent) == (["all_bad"], "close", 12.5)
-    assert rankings.as_records(judgement) == tuple(in_a_row(lease))
+    assert placements_of(judgement) == tuple(in_a_row(lease))
 
 
 @pytest.mark.law("Q2")
@@ -300,8 +301,8 @@ def test_raising_the_overlap_adds_seats(project, ada, ben):
     task = factories.TaskFactory(of=project)
     submit(ada, next_for(ada).lease)
     assert next_for(ben) is None
-    assert queue.raise_overlap(tasks=[task.pk], seats=3) == 1
-    assert queue.raise_overlap(tasks=[task.pk], seats=2) == 0
+    assert queue.raise_overlap(tasks=Task.objects.filter(pk=task.pk), seats=3) == 1
+    assert queue.raise_overlap(tasks=Task.objects.filter(pk=task.pk), seats=2) == 0
     assert seats(task) == 2
     assert next_for(ben).lease.task == task
 
@@ -309,7 +310,7 @@ def test_raising_the_overlap_adds_seats(project, ada, ben):
 def test_a_retired_prompt_is_handed_out_no_more(project, ada, ben):
     task = factories.TaskFactory(of=project, seats=2)
     lease = next_for(ada).lease
-    queue.retire(prompt=task.prompt)
+    queue.retire(prompts=Prompt.objects.filter(pk=task.prompt_id))
     assert next_for(ben) is None
     submit(ada, lease)
     assert seats(task) == 1
@@ -320,3 +321,30 @@ def test_demonstrations_are_asked_for_once_a_prompt(project):
     assert queue.ask_for_demonstrations(project=project, wanted=wanted[:2]) == 2
     assert queue.ask_for_demonstrations(project=project, wanted=wanted) == 1
     assert Task.objects.filter(kind="demonstration").count() == 3
+
+
+@pytest.mark.law("Q1")
+@pytest.mark.parametrize("is_told", [True, False])
+def test_a_task_that_appears_before_a_bookmark_is_handed_out_too(settings_of_project, ada, is_told):
+    """Numbers are given before a transaction ends: who was quicker may be through to a higher one by then."""
+    project = settings_of_project.project
+    late, *tasks = factories.TaskFactory.create_batch(4, of=project, seats=2, responses=2)
+    number, candidates = late.pk, list(late.candidates.values_list("response_id", flat=True))
+    late.delete()
+
+    def work():
+        lease = next_for(ada).lease
+        submit(ada, lease)
+        return lease.task_id
+
+    assert [work(), work()] == [tasks[0].pk, tasks[1].pk]
+    assert Bookmark.objects.get(annotator=ada).upto == tasks[1].pk
+    late.pk = number
+    late.save(force_insert=True)
+    Candidate.objects.bulk_create([Candidate(task=late, response_id=each) for each in candidates])
+    if is_told:
+        shelves.new_edition(project.pk)
+        assert [work(), work()] == [number, tasks[2].pk]
+    else:
+        assert [work(), work()] == [tasks[2].pk, number]
+    assert next_for(ada) is None

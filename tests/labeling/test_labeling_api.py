@@ -5,6 +5,7 @@ from __future__ import annotations
 import labeling_factories as factories
 import pytest
 
+from labeling.api import Pace
 from labeling.models import Judgement, Lease, Task
 from training.models import Membership
 
@@ -178,3 +179,16 @@ def test_the_next_task_takes_few_statements(project, ada, browser, django_assert
     with django_assert_max_num_queries(12):
         assert take(client).status_code == 201
     assert Task.objects.filter(seats_left=0).count() == 2
+
+
+def test_a_script_that_runs_away_is_told_when_to_go_on_and_holds_nobody_up(project, ada, ben, browser, monkeypatch):
+    monkeypatch.setattr(Pace, "a_minute", 3)
+    monkeypatch.setattr(Pace, "counts", {})
+    monkeypatch.setattr("labeling.api.time.time", lambda: 1000 * 60 + 15.0)
+    address = "/api/v1/projects/stories/progress"
+    answers = [browser(ada).get(address) for _ in range(5)]
+    assert [answer.status_code for answer in answers] == [200, 200, 200, 429, 429]
+    assert (answers[-1].json()["code"], answers[-1]["Retry-After"]) == ("throttled", "45")
+    assert browser(ben).get(address).status_code == 200
+    monkeypatch.setattr("labeling.api.time.time", lambda: 1001 * 60 + 1.0)
+    assert browser(ada).get(address).status_code == 200

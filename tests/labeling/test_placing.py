@@ -39,7 +39,7 @@ FOUR = ("Mina went home.", "Mina slept.", "The kite came back.", "The wind lay d
 def test_each_response_knows_its_checkpoint_and_how_it_was_sampled(project, job, checkpoint):
     prompt = factories.PromptFactory(project=project, priority=2)
     line = sampled(prompt.messages[0]["content"], *FOUR)
-    assert queue.place(job=job, samples=[line], checkpoint=checkpoint, priority=1) == 1
+    assert queue.place(job=job, samples=[line], authors={"policy": checkpoint}, priority=1) == 1
     task = Task.objects.get()
     assert (task.prompt, task.job, task.kind, task.priority, task.seats_left) == (prompt, job, "ranking", 3, 1)
     written = Response.objects.get(text="The kite came back.")
@@ -51,15 +51,15 @@ def test_each_response_knows_its_checkpoint_and_how_it_was_sampled(project, job,
 
 def test_placing_twice_changes_nothing(project, job, checkpoint):
     lines = [sampled(f"Story {n}?", *FOUR) for n in range(3)]
-    assert queue.place(job=job, samples=lines[:2], checkpoint=checkpoint) == 2
-    assert queue.place(job=job, samples=lines, checkpoint=checkpoint) == 1
+    assert queue.place(job=job, samples=lines[:2], authors={"policy": checkpoint}) == 2
+    assert queue.place(job=job, samples=lines, authors={"policy": checkpoint}) == 1
     assert (Task.objects.count(), Response.objects.count(), Prompt.objects.count()) == (3, 12, 3)
 
 
 def test_another_job_places_the_same_prompt_again(project, job, checkpoint):
     other = Job.objects.create(project=project, kind="policy.sample")
     for each in (job, other):
-        queue.place(job=each, samples=[sampled("Story?", *FOUR)], checkpoint=checkpoint)
+        queue.place(job=each, samples=[sampled("Story?", *FOUR)], authors={"policy": checkpoint})
     assert (Task.objects.count(), Prompt.objects.count()) == (2, 1)
 
 
@@ -67,7 +67,7 @@ def test_the_text_finds_the_prompt_whatever_id_it_had_elsewhere(project, job):
     stranger = factories.PromptFactory(project=project)
     prompt = factories.PromptFactory(project=project)
     line = sampled(prompt.messages[0]["content"].upper(), *FOUR, prompt_id=str(stranger.pk))
-    queue.place(job=job, samples=[line], checkpoint=None)
+    queue.place(job=job, samples=[line], authors={"policy": None})
     assert Task.objects.get().prompt == prompt
 
 
@@ -77,7 +77,7 @@ def test_empty_responses_are_left_out_and_identical_ones_become_one(project, job
         sampled("Two?", "Same.", "Same. ", " "),
         sampled("Three?", "", ""),
     ]
-    assert queue.place(job=job, samples=lines, checkpoint=None) == 1
+    assert queue.place(job=job, samples=lines, authors={"policy": None}) == 1
     assert set(Task.objects.get().responses.values_list("text", flat=True)) == {"Same.", "Other."}
     assert set(Response.objects.values_list("sample", flat=True)) == {0, 3}
 

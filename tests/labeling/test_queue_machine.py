@@ -20,7 +20,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from labeling import drafts, queue, rankings
+from labeling import curating, drafts, queue, rankings, review
 from labeling.models import Draft, Judgement, Lease, Task
 from training.records import Placement
 
@@ -32,10 +32,15 @@ class QueueMachine(RuleBasedStateMachine):
 
     leases = Bundle("leases")
 
-    @initialize(skip_limit=st.integers(1, 4), seats=st.lists(st.integers(1, 3), min_size=1, max_size=4))
-    def open_the_room(self, skip_limit, seats):
+    @initialize(
+        skip_limit=st.integers(1, 4),
+        seats=st.lists(st.integers(1, 3), min_size=1, max_size=4),
+        extra_below=st.sampled_from([None, 50]),
+    )
+    def open_the_room(self, skip_limit, seats, extra_below):
         self.project = factories.ProjectFactory()
-        factories.SettingsFactory(project=self.project, skip_limit=skip_limit)
+        factories.SettingsFactory(project=self.project, skip_limit=skip_limit, extra_below=extra_below)
+        self.reviewer = factories.UserFactory()
         self.people = [factories.UserFactory() for _ in range(4)]
         for person in self.people:
             factories.MembershipFactory(project=self.project, user=person)
@@ -80,12 +85,16 @@ class QueueMachine(RuleBasedStateMachine):
             self.seen.add((best.pk, who))
         return handout.lease.pk, who
 
-    @rule(lease=leases, again=st.booleans())
-    def submit(self, lease, again):
+    @rule(lease=leases, again=st.booleans(), likes=st.sampled_from([None, min, max]))
+    def submit(self, lease, again, likes):
         lease_id, who = lease
         row = Lease.objects.select_related("task").get(pk=lease_id)
         free = row.task.state == "open" and row.task.seats_left > 0
-        placements = [Placement(response=each, rank=1, rating=4) for each in row.shown]
+        best = likes(row.shown) if likes else None  # two who like different ones may bring a third annotator in
+        placements = [
+            Placement(response=each, rank=1 if each == best or not best else 2, rating=5 if each == best else 4)
+            for each in row.shown
+        ]
         for _ in range(1 + again):
             try:
                 rankings.submit(annotator=self.people[who], lease_id=lease_id, placements=placements)
@@ -151,7 +160,28 @@ class QueueMachine(RuleBasedStateMachine):
 
     @rule(seats=st.integers(1, 4))
     def raise_the_overlap(self, seats):
-        queue.raise_overlap(tasks=Task.objects.filter(project=self.project).values_list("pk", flat=True), seats=seats)
+        queue.raise_overlap(tasks=Task.objects.filter(project=self.project), seats=seats)
+
+    @rule(which=st.integers(0, 7), deed=st.sampled_from([review.ask_one_more, review.retire, review.put_back]))
+    def review_a_task(self, which, deed):
+        tasks = list(Task.objects.filter(project=self.project).order_by("pk"))
+        task = tasks[which % len(tasks)]
+        try:
+            deed(task=task, by=self.reviewer)
+        except (review.NotOpen, review.IsOpen):
+            assert (task.state == "open") == (deed is review.put_back)
+
+    @rule(which=st.integers(0, 7), priority=st.integers(0, 2))
+    def change_the_priority_of_a_prompt(self, which, priority):
+        tasks = list(Task.objects.filter(project=self.project).order_by("pk"))
+        curating.change(
+            project=self.project, by=self.reviewer, prompts=[tasks[which % len(tasks)].prompt_id], priority=priority
+        )
+
+    @rule(who=PEOPLE)
+    def leave_the_project(self, who):
+        queue.take_back(project=self.project, annotator=self.people[who])
+        assert not Lease.objects.filter(annotator=self.people[who], state="live").exists()
 
     @invariant()
     def every_seat_is_live_served_or_free(self):

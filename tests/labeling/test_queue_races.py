@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from threading import Barrier
@@ -10,13 +11,16 @@ from threading import Barrier
 import labeling_factories as factories
 import pytest
 from django.db import connection
+from django.db.models import F
 from django.utils.timezone import now
 
 from labeling import queue, rankings
 from labeling.models import Judgement, Lease, Task
+from training import bulk
 from training.records import Placement
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.both_databases]
+HAND_OUTS = 10_000
 
 
 def at_once(count, work):
@@ -58,23 +62,44 @@ def people(settings_of_project):
     return crowd(settings_of_project.project, 8)
 
 
+def work_until_nothing_is_open(annotator):
+    """The tasks that someone was handed and submitted, in order."""
+    done = []
+    while handout := queue.lease_next(annotator=annotator, slug="stories", kind="ranking"):
+        done.append(handout.lease.task_id)
+        submit(annotator, handout.lease)
+    return done
+
+
 @pytest.mark.law("Q1")
 def test_raced_hand_outs_give_each_seat_to_one_annotator(project, people):
     factories.TaskFactory.create_batch(24, of=project, seats=2, responses=2)
 
-    def work_until_nothing_is_open(number):
-        done = []
-        while handout := queue.lease_next(annotator=people[number], slug="stories", kind="ranking"):
-            done.append(handout.lease.task_id)
-            submit(people[number], handout.lease)
-        return done
-
-    handed = at_once(8, work_until_nothing_is_open)
+    handed = at_once(8, lambda number: work_until_nothing_is_open(people[number]))
     assert all(len(set(done)) == len(done) for done in handed)
     assert sorted(task for done in handed for task in done) == sorted(
         2 * list(Task.objects.values_list("pk", flat=True))
     )
     assert_every_seat_is_accounted_for()
+
+
+@pytest.mark.slow
+@pytest.mark.law("Q1")
+@pytest.mark.timeout(3600)
+def test_ten_thousand_raced_hand_outs_give_each_seat_once(project, people):
+    """Tasks of one seat and, which bookmarks pass over, of two."""
+    prompt = factories.PromptFactory(project=project)
+    responses = factories.ResponseFactory.create_batch(2, prompt=prompt)
+    seats = [1, 2, 1, 1] * (HAND_OUTS // 5)
+    tasks = [Task(project=project, kind="ranking", prompt=prompt, seats=each, seats_left=each) for each in seats]
+    queue.link((task, responses) for task in bulk.write(tasks))
+
+    handed = at_once(8, lambda number: work_until_nothing_is_open(people[number]))
+    assert all(len(set(done)) == len(done) for done in handed)
+    times = Counter(task for done in handed for task in done)
+    assert times == {task.pk: task.seats for task in tasks}
+    assert times.total() == HAND_OUTS
+    assert not Task.objects.exclude(served=F("seats"), seats_left=0).exists()
 
 
 @pytest.mark.law("D4")
@@ -125,6 +150,8 @@ def test_a_crowd_that_does_whatever_it_likes_loses_no_seat_and_no_word(project, 
     factories.TaskFactory.create_batch(12, of=project, seats=2, responses=2)
     refusals = (queue.LeaseClosed, queue.LeaseExpired, queue.TooManyLeases)
 
+    some = Task.objects.filter(pk__in=list(Task.objects.values_list("pk", flat=True)[:3]))
+
     def live(number):
         chance, held, words = random.Random(number), [], 0
         for _ in range(30):
@@ -137,7 +164,7 @@ def test_a_crowd_that_does_whatever_it_likes_loses_no_seat_and_no_word(project, 
                     Lease.objects.filter(state="live", annotator=people[number]).update(expires_at=now())
                     queue.expire()
                 elif act == "raise":
-                    queue.raise_overlap(tasks=Task.objects.values_list("pk", flat=True)[:3], seats=3)
+                    queue.raise_overlap(tasks=some, seats=3)
                 elif held:
                     lease = chance.choice(held)
                     words += act == "submit" and bool(submit(people[number], lease))

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
+
 import labeling_factories as factories
 import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
+
+from labeling import imports, queue, rankings, shelves
+from labeling.models import Bookmark
+from training import bulk
+from training.records import Placement
 
 pytestmark = pytest.mark.django_db
 INDEXES = {"served": "hand_out_most_served", "uniform": "hand_out_uniformly", "score": "hand_out_by_score"}
@@ -47,6 +54,15 @@ def test_the_next_task_takes_at_most_six_statements(room, ada, browser, statemen
     assert len(said) <= 6, "\n".join(said)
 
 
+def test_the_next_demonstration_takes_no_more(room, ada, browser, statements):
+    task = factories.TaskFactory(of=room, kind="demonstration")
+    factories.ResponseFactory(prompt=task.prompt)
+    client = browser(ada)
+    said, answer = statements(lambda: client.post(f"/api/v1/projects/{room.slug}/leases", {"kind": "demonstration"}))
+    assert answer.json()["samples"] is True
+    assert len(said) <= 6, "\n".join(said)
+
+
 def test_a_submission_takes_at_most_ten_statements(room, ada, browser, statements):
     client = browser(ada)
     lease = client.post(f"/api/v1/projects/{room.slug}/leases", {"kind": "ranking"}).json()
@@ -64,25 +80,84 @@ def test_the_next_task_costs_the_same_however_long_the_queue(room, ada, browser,
     assert len(long) == len(short)
 
 
-@pytest.mark.both_databases
-@pytest.mark.parametrize("order", ["served", "uniform", "score"])
-def test_picking_a_task_reads_the_index_in_the_order_of_the_hand_out(settings_of_project, ada, order):
-    from labeling import queue  # noqa: PLC0415
+def share_of_looking_at(rows, work):
+    """How much of what it costs to look at so many rows a piece of work costs the database; with its result."""
+    if connection.vendor == "postgresql":
+        before, result = rows_read(), work()
+        return (rows_read() - before) / rows, result
+    steps = itertools.count()
+    connection.connection.set_progress_handler(lambda: next(steps) and 0, 10)
+    try:
+        result = work()
+    finally:
+        connection.connection.set_progress_handler(None, 0)
+    return next(steps) / rows, result  # SQLite takes more than ten instructions to pass over a row
 
+
+def rows_read():
+    """Rows that this transaction has read so far."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT SUM(seq_tup_read + COALESCE(idx_tup_fetch, 0)) FROM pg_stat_xact_user_tables")
+        return cursor.fetchone()[0]
+
+
+def plan_of(statement, project, annotator):
+    """How this database goes about a statement that picks, once it knows its tables."""
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE")
+        explain = "EXPLAIN" if connection.vendor == "postgresql" else "EXPLAIN QUERY PLAN"
+        said = {"project": project.pk, "kind": "ranking", "annotator": annotator.pk}
+        cursor.execute(f"{explain} {statement}", said)
+        return "\n".join(" ".join(map(str, row)) for row in cursor.fetchall())
+
+
+@pytest.mark.both_databases
+@pytest.mark.parametrize("bookmarked", [True, False])
+@pytest.mark.parametrize("order", ["served", "uniform", "score"])
+def test_picking_a_task_reads_the_index_in_the_order_of_the_hand_out(settings_of_project, ada, order, bookmarked):
     project = settings_of_project.project
-    settings_of_project.order = order
-    settings_of_project.save()
     prompts = factories.PromptFactory.create_batch(20, project=project)
     tasks = [queue.Task(project=project, kind="ranking", prompt=prompts[n % 20], priority=n % 3) for n in range(3000)]
     queue.Task.objects.bulk_create(tasks)
-    with connection.cursor() as cursor:
-        cursor.execute("ANALYZE labeling_task")
-        inner = queue.statement_of(order).split("WHERE id = (")[1].split("RETURNING")[0].rstrip().rstrip(")")
-        explain = "EXPLAIN" if connection.vendor == "postgresql" else "EXPLAIN QUERY PLAN"
-        cursor.execute(f"{explain} {inner}", [project.pk, "ranking", ada.pk])
-        plan = "\n".join(" ".join(map(str, row)) for row in cursor.fetchall())
-    assert {"served": "hand_out_most_served", "uniform": "hand_out_uniformly", "score": "hand_out_by_score"}[
-        order
-    ] in plan
+    plan = plan_of(shelves.statement_of(order, bookmarked=bookmarked), project, ada)
+    assert INDEXES[order] in plan
     assert "Sort" not in plan
     assert "TEMP B-TREE" not in plan
+
+
+@pytest.mark.both_databases
+def test_what_an_annotator_has_done_is_passed_over_and_not_looked_at(settings_of_project, ada):
+    """Older projects and the annotator's own work lie before what comes next; neither may be walked through."""
+    project = settings_of_project.project
+    for each in (factories.ProjectFactory(), project):
+        prompt = factories.PromptFactory(project=each)
+        done = [task_of(prompt, seats_left=2, served=1) for _ in range(3000)]
+        still = [task_of(prompt, seats_left=3) for _ in range(3000)]
+        bulk.write([*done, *still])
+    bulk.write([imports.closed_lease(project, task, ada) for task in done])
+    responses = factories.ResponseFactory.create_batch(2, prompt=prompt)
+    queue.link([(each, responses) for each in still[:3]])
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE")
+
+    def next_lease():
+        return queue.lease_next(annotator=ada, slug=project.slug, kind="ranking").lease
+
+    def submit(lease):
+        placements = [Placement(response=each, rank=1, rating=4) for each in lease.shown]
+        rankings.submit(annotator=ada, lease_id=lease.pk, placements=placements)
+
+    share, first = share_of_looking_at(3000, next_lease)
+    assert share > 1
+    submit(first)
+    assert Bookmark.objects.get(annotator=ada).upto == first.task_id == still[0].pk
+    share, second = share_of_looking_at(3000, next_lease)
+    assert share < 0.05
+    assert second.task_id == still[1].pk
+    share, _ = share_of_looking_at(3000, lambda: submit(second))
+    assert share < 0.05
+    assert Bookmark.objects.get(annotator=ada).upto == second.task_id
+
+
+def task_of(prompt, **seats):
+    return queue.Task(project=prompt.project, kind="ranking", prompt=prompt, seats=3, **seats)

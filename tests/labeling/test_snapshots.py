@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
 from io import StringIO
 
@@ -10,16 +11,18 @@ import labeling_factories as factories
 import pytest
 from django.core.management import CommandError, call_command
 from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.django import TestCase
 
 from labeling import imports, queue, rankings, snapshots
 from labeling.config import SnapshotConfig
-from labeling.models import Demonstration, Judgement, Prompt
-from training import measures
+from labeling.models import Demonstration, Judgement, Placement, Prompt, Task
+from labeling.words import as_record, placements_of, read
+from training import measures, records
 from training.models import Dataset, Project
-from training.records import DemonstrationLine, Placement, PromptLine, RankingLine, read_lines
+from training.records import DemonstrationLine, PromptLine, RankingLine, read_lines
 
 
 def frozen(project, folder, shape=RankingLine, **config):
@@ -32,7 +35,7 @@ def rank(annotator, ranks, ratings=None, **more):
     """Take the next task and rank it: the ranks are of the responses as shown."""
     lease = queue.lease_next(annotator=annotator, slug="stories", kind="ranking").lease
     placements = [
-        Placement(response=each, rank=place, rating=(ratings or [8 - place for place in ranks])[number])
+        records.Placement(response=each, rank=place, rating=(ratings or [8 - place for place in ranks])[number])
         for number, (each, place) in enumerate(zip(lease.shown, ranks, strict=True))
     ]
     return rankings.submit(annotator=annotator, lease_id=lease.pk, placements=placements, **more)[0]
@@ -49,12 +52,13 @@ def test_a_line_holds_the_prompt_its_responses_and_everybodys_word(project, ada,
     assert [(turn.role, turn.content) for turn in line.prompt] == [("user", task.prompt.messages[0]["content"])]
     assert {(each.id, each.text) for each in line.responses} == {(str(r.pk), r.text) for r in task.responses.all()}
     said = line.judgements[0]
-    assert said.placements == rankings.as_records(first)
+    assert said.placements == placements_of(first)
     assert (said.flags, said.note, said.seconds, said.guidelines) == (("all_bad",), "hm", 30.5, 2)
     assert list(said.shown) == first.shown
     assert card["count"] == 1
     assert json.loads((tmp_path / "revisions.json").read_text()) == {
-        "judgements": list(Judgement.objects.order_by("pk").values_list("pk", flat=True))
+        "judgements": list(Judgement.objects.order_by("pk").values_list("pk", flat=True)),
+        "settlements": [],
     }
 
 
@@ -72,10 +76,11 @@ def test_simulated_and_gold_words_enter_only_when_asked_for(project, ada, ben, t
     ben.is_simulated = True
     ben.save()
     factories.TaskFactory(of=project, seats=2)
-    factories.TaskFactory(of=project, purpose="gold")
+    gold = factories.TaskFactory(of=project)
     rank(ada, [1, 2, 3, 4])
     rank(ben, [4, 3, 2, 1])
     rank(ada, [1, 1, 1, 1])
+    Task.objects.filter(pk=gold.pk).update(purpose="gold")
     [line], _ = frozen(project, tmp_path / "plain")
     assert [word.simulated for word in line.judgements] == [False]
     [line], _ = frozen(project, tmp_path / "simulated", include_simulated=True)
@@ -96,7 +101,7 @@ def test_only_the_word_in_force_enters(project, ada, tmp_path):
 def test_demonstrations_and_prompts_are_frozen_too(project, ada, tmp_path):
     prompt = factories.PromptFactory(project=project, source="mine")
     retired = factories.PromptFactory(project=project)
-    queue.retire(prompt=retired)
+    queue.retire(prompts=Prompt.objects.filter(pk=retired.pk))
     Demonstration.objects.create(project=project, prompt=prompt, annotator=ada, text="Home.", source="elsewhere")
     Demonstration.objects.create(project=project, prompt=prompt, annotator=ada, text="Bed.")
     lines, _ = frozen(project, tmp_path / "d", DemonstrationLine, what="demonstrations")
@@ -115,6 +120,43 @@ def test_the_same_words_are_the_same_bytes(project, ada, tmp_path):
     frozen(project, tmp_path / "one")
     frozen(project, tmp_path / "two")
     assert (tmp_path / "one" / "data.jsonl").read_bytes() == (tmp_path / "two" / "data.jsonl").read_bytes()
+
+
+@pytest.mark.django_db
+@pytest.mark.both_databases
+@pytest.mark.parametrize("words", ["settled", "all", "merged"])
+def test_a_snapshot_asks_no_more_of_the_database_for_more_tasks(project, ada, tmp_path, words):
+    def count_of_statements(name):
+        with CaptureQueriesContext(connection) as asked:
+            frozen(project, tmp_path / name, words=words)
+        return len(asked)
+
+    factories.TaskFactory.create_batch(12, of=project)
+    for _ in range(2):
+        rank(ada, [1, 2, 3, 4])
+    few = count_of_statements("few")
+    for _ in range(10):
+        rank(ada, [1, 2, 2, 3])
+    assert count_of_statements("many") == few
+
+
+@pytest.mark.django_db
+@pytest.mark.both_databases
+def test_words_that_are_read_together_are_the_records_that_each_is_alone(project, ada, ben, tmp_path):
+    factories.TaskFactory.create_batch(3, of=project, seats=2)
+    for person in (ada, ben):
+        rank(person, [2, 1, 2, 3], flags=["unclear"], note="“so” \\ so", seconds_spent=0.1)
+        rank(person, [1, 1, 1, 1])
+    Placement.objects.filter(rank=3).update(flags=["sexual", "violent"], rating=None)
+    data = [{"a": "m2", "b": "m1", "verdict": "tie"}, {"a": "m1", "b": "m2", "verdict": "a"}]
+    annotations = [{"annotator": "zoe", "type": "pairwise", "data": data}]
+    record = {"id": "x", "prompt": "P?", "responses": {"m1": "One", "m2": "Two"}, "annotations": annotations}
+    (tmp_path / "in.jsonl").write_text(json.dumps(record))
+    imports.import_judgements(project=project, path=tmp_path / "in.jsonl", options=imports.Options())
+    said = Judgement.objects.all()
+    alone = [(word.pk, word.task_id, as_record(word, annotator="someone")) for word in said.order_by("pk")]
+    assert len(alone) == 5
+    assert list(read(said, defaultdict(lambda: "someone"))) == alone
 
 
 @st.composite
@@ -141,9 +183,9 @@ class RoundTrip(TestCase):
         project = factories.ProjectFactory(slug="stories")
         ada = factories.UserFactory()
         factories.MembershipFactory(project=project, user=ada)
-        task = factories.TaskFactory(of=project, responses=len(ranks))
+        factories.TaskFactory(of=project, responses=len(ranks))
         judgement = rank(ada, ranks, ratings)
-        line = snapshots.ranking_line(task, [judgement])
+        [(line, _)] = snapshots.freeze_rankings(project, SnapshotConfig())
         there = factories.ProjectFactory(slug="elsewhere")
         assert Project.objects.count() == 2
         assert self.texts(self.brought_in(line.to_json(), there)) == self.texts(judgement)

@@ -12,7 +12,7 @@ from django.db import connection
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from labeling import demonstrations, progress, queue, rankings, submissions
+from labeling import days, demonstrations, progress, queue, rankings, submissions
 from labeling.models import Demonstration, Draft, Judgement, Lease, Placement
 from training.models import Membership
 from training.records import Placement as Place
@@ -164,6 +164,32 @@ def test_a_change_is_held_to_the_rules_of_a_ranking(project, ada, browser):
     assert client.get(f"/api/v1/submissions/{lease.pk}").json()["changes"] == 0
 
 
+def test_a_flag_that_was_taken_away_stays_where_it_was_raised_and_is_raised_nowhere_else(
+    settings_of_project, project, ada, browser
+):
+    factories.TaskFactory(of=project)
+    lease = queue.lease_next(annotator=ada, slug=project.slug, kind="ranking").lease
+    said = body_of(lease, (6, 5, 4, 3), flags=["sensitive"])
+    said["placements"][0]["flags"] = ["violent"]
+    client = browser(ada)
+    client.post(f"/api/v1/leases/{lease.pk}/ranking", said)
+    settings_of_project.label_set = {"response_flags": [], "task_flags": []}
+    settings_of_project.save()
+    address = f"/api/v1/submissions/{lease.pk}/ranking"
+
+    def change(flagged, more=()):
+        body = body_of(lease, (7, 5, 4, 3), flags=["sensitive", *more])
+        body["placements"][flagged]["flags"] = ["violent"]
+        return client.put(address, body | {"edit": str(uuid4()), "replaces": Judgement.objects.latest("pk").pk})
+
+    assert change(1).json()["code"] == "unknown_flag"
+    assert change(0, ["unclear"]).json()["code"] == "unknown_flag"
+    assert change(0).status_code == 201
+    word = Judgement.objects.get(is_current=True)
+    raised = {str(each.response_id): each.flags for each in word.placements.all()}
+    assert (word.flags, raised[lease.shown[0]]) == (["sensitive"], ["violent"])
+
+
 def test_nobody_else_reads_or_changes_what_ada_said(project, ada, ben, charlie, lea, browser):
     lease, said = ranked_by(ada, project)
     address = f"/api/v1/submissions/{lease.pk}"
@@ -228,7 +254,7 @@ def test_a_change_is_no_new_work_in_ones_progress(project, ada):
         placements=places(lease, (1, 2, 3, 4)),
         seconds_spent=50,
     )
-    done = progress.done_since(ada, project, progress.today())
+    done = progress.done_since(ada, project, days.today())
     assert (done.rankings, done.seconds_each) == (1, 40)
 
 

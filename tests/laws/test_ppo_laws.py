@@ -9,8 +9,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from policy import losses
 from policy.advantages import gae, kl_k1, kl_k3, token_rewards
-from policy.losses import adapted_kl_coef, policy_losses, value_losses
+from policy.losses import adapted_kl_coef, head_logprobs, head_policy_loss, policy_losses, value_losses
 from training.lm.masked import EmptyMask, masked_mean, masked_var, whiten
 from training.lm.optim import TensorFlowAdam
 
@@ -133,6 +134,43 @@ def test_at_ratio_one_the_loss_is_minus_the_advantage_and_its_gradient_too(case)
     losses.sum().backward()
     assert torch.equal(losses.detach(), -advantages)
     assert torch.allclose(logprobs.grad, -advantages)
+
+
+@given(st.integers(0, 2**31), st.floats(0.5, 2), st.booleans(), st.integers(1, 9), st.booleans())
+@pytest.mark.law("P6")
+def test_the_fused_head_is_the_plain_loss_and_its_gradient_however_it_is_cut(seed, temperature, has_bias, chunk, bars):
+    """Loss, log-probabilities and every gradient are those of the plain formulas on whole logits."""
+    torch.manual_seed(seed)
+    head = torch.nn.Linear(5, 7, bias=has_bias, dtype=torch.float64).float()
+    hidden, targets = torch.randn(8, 5), torch.randint(6, (8,))
+    old, advantages = -torch.rand(8) * 4, torch.randn(8)
+    barred = {"early": torch.rand(8) < 0.5, "end_id": 6} if bars else {}
+
+    def gradients(loss, hidden):
+        loss.backward()
+        found = [hidden.grad, *(p.grad.clone() for p in head.parameters())]
+        head.zero_grad()
+        return found
+
+    plain = hidden.clone().requires_grad_()
+    logits = head(plain)
+    if bars:
+        logits = logits.masked_fill(barred["early"].unsqueeze(1) & (torch.arange(7) == 6), -torch.inf)
+    logprobs = (logits / temperature).log_softmax(-1).gather(-1, targets.unsqueeze(-1)).squeeze(-1)
+    wanted = policy_losses(logprobs, old, advantages, 0.2).sum()
+    fused = hidden.clone().requires_grad_()
+    before, losses.CHUNK = losses.CHUNK, chunk
+    try:
+        got, said = head_policy_loss(
+            fused, head, targets, old, advantages, clip_range=0.2, temperature=temperature, **barred
+        )
+        assert torch.allclose(head_logprobs(hidden, head, targets, temperature, **barred), logprobs.detach(), atol=1e-5)
+    finally:
+        losses.CHUNK = before
+    assert torch.allclose(said, logprobs.detach(), atol=1e-5)
+    assert float(got.detach()) == pytest.approx(float(wanted.detach()), rel=1e-4, abs=1e-4)
+    for mine, theirs in zip(gradients(3 * got, fused), gradients(3 * wanted, plain), strict=True):
+        assert torch.allclose(mine, theirs, rtol=1e-3, atol=1e-4)
 
 
 @given(st.floats(-1, 1), st.floats(-2, 2), st.floats(0.05, 0.5))

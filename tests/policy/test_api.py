@@ -18,16 +18,17 @@ import openai
 import pytest
 import tiny
 import uvicorn
-from django.core.asgi import get_asgi_application
 from knox.models import AuthToken
 from rest_framework.test import APIClient
 
+from config.web import OneVisitHandler
 from labeling import queue
 from labeling.models import Lease, Prompt, Response, Task
 from rewardmodel import scoring
 from training import checkpoints
 from training.artifacts import Store
 from training.models import Membership, Project, User
+from training.records import RewardLine, read_lines
 
 ROOT = Path(__file__).parents[2]
 ASK = [{"role": "user", "content": "say it"}]
@@ -112,7 +113,7 @@ def web(transactional_db, models, settings):
     settings.MODEL_SERVER_URL = models["url"]
     furnish(models)
     port = free_port()
-    config = uvicorn.Config(get_asgi_application(), port=port, log_level="warning", lifespan="off")
+    config = uvicorn.Config(OneVisitHandler(), port=port, log_level="warning", lifespan="off")
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run)
     thread.start()
@@ -418,12 +419,27 @@ def test_the_champion_among_reward_models_comes_before_the_newest(project, model
     assert client.post(REWARDS, {"project": "stories", "items": items}).json()["model"] == models["judge"]
 
 
-def test_more_than_64_are_refused_with_what_to_do_instead(project):
+def test_64_are_scored_at_once_and_more_become_a_job(project, models, settings):
+    settings.STORE_ROOT = models["store"].root
     client, one = client_of("researcher"), {"response": "x"}
     assert len(client.post(REWARDS, {"project": "stories", "items": [one] * 64}).json()["rewards"]) == 64
-    refused = client.post(REWARDS, {"project": "stories", "items": [one] * 65})
+    many = [{"prompt": f"say {number}", "response": "x"} for number in range(65)]
+    said = client.post(REWARDS, {"project": "stories", "items": many})
+    assert said.status_code == 202
+    job = project.jobs.get(pk=said.json()["job"])
+    assert (job.kind, job.requested_inputs["reward"]) == ("rewardmodel.score", models["judge"])
+    responses = models["store"].fetch(job.requested_inputs["responses"])
+    assert [line.prompt[0].content for line in read_lines(RewardLine, responses)] == [one["prompt"] for one in many]
+    assert client_of("reviewer").post(REWARDS, {"project": "stories", "items": many}).status_code == 403
+
+
+def test_what_cannot_be_scored_is_refused_by_its_place(project):
+    client, one = client_of("researcher"), {"response": "x"}
+    bad = client.post(REWARDS, {"project": "stories", "items": [one] * 70 + [{"prompt": 3, "response": "x"}]})
+    assert (bad.status_code, bad.json()["fields"]["items"][0][:11]) == (400, "[70].prompt")
+    refused = client.post(REWARDS, {"project": "stories", "items": [one] * 20_001})
     assert (refused.status_code, refused.json()["code"]) == (422, "too_many_items")
-    assert re.search(r"65 .* at most 64 .*python -m rewardmodel score", refused.json()["message"])
+    assert re.search(r"20001 .* at most 20000\..*python -m rewardmodel score", refused.json()["message"])
     for wrong in ({"items": []}, {"items": "x"}, {"items": ["x"]}, {"items": [one], "model": "stories"}):
         assert client.post(REWARDS, {"project": "stories"} | wrong).status_code == 400
     assert client.post(REWARDS, {"items": [one]}).status_code == 400

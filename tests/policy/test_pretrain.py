@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import signal
 import subprocess
@@ -12,11 +13,14 @@ import time
 import pytest
 import tiny
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerFast
 
 from policy import pretrain
 from training import artifacts
 from training.config import ConfigError
+from training.lm import backbone
+from training.lm.encoder import BadTokenizer
 from training.program import Interrupted, open_run
 from training.records import TextLine, write_lines
 
@@ -81,6 +85,9 @@ def test_it_learns_and_says_how_well(unbroken):
     card = json.loads((unbroken.output_dir / "card.json").read_text())
     assert card["evaluation"]["valid_bits_per_character"] == bits[-1][1]
     assert card["evaluation"]["valid_characters"] == len(TALE) * 3
+    nats = bits[-1][1] * math.log(2) * len(TALE) * 3
+    perplexity = math.exp(nats / card["evaluation"]["valid_tokens"])
+    assert metrics(unbroken, "pretrain/valid_perplexity")[-1][1] == pytest.approx(perplexity)
     assert tiny.events(unbroken, "progress")[-1]["done"] == tiny.events(unbroken, "progress")[-1]["total"]
 
 
@@ -154,6 +161,50 @@ def test_it_goes_on_from_any_causal_model_and_keeps_its_tokenizer(text, tmp_path
     assert bits[-1] < bits[0]
     assert AutoModelForCausalLM.from_pretrained(run.output_dir).config.model_type == family
     assert (run.output_dir / "tokenizer.json").read_text() == (base / "tokenizer.json").read_text()
+
+
+@pytest.fixture
+def bare(tmp_path):
+    """A base model whose tokenizer pads with its end token and has no chat template."""
+    letters = ["<end>", *sorted(pre_tokenizers.ByteLevel.alphabet())]
+    plain = Tokenizer(models.BPE(vocab={letter: number for number, letter in enumerate(letters)}, merges=[]))
+    plain.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    plain.decoder = decoders.ByteLevel()
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=plain, eos_token="<end>", pad_token="<end>")
+    tokenizer.save_pretrained(tmp_path / "bare")
+    tiny.causal_lm(vocabulary=257).save_pretrained(tmp_path / "bare")
+    return tmp_path / "bare"
+
+
+def test_a_bare_base_model_gets_what_a_policy_needs_and_is_told_what_it_got(text, bare, tmp_path):
+    with pytest.raises(BadTokenizer):
+        backbone.load_policy(bare)
+    run = tiny.run(tmp_path / "run", "policy.pretrain", {"text": text, "policy": bare}, CONFIG)
+    pretrain.pretrain(run)
+    model, encoder = backbone.load_policy(run.output_dir)
+    assert encoder.pad_id != encoder.eos_id == 0
+    assert len(encoder.tokenizer) == model.get_input_embeddings().num_embeddings == 260
+    ids, learn = encoder.conversation([{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}])
+    assert encoder.tokenizer.decode(ids) == "<|user|>a<end><|assistant|>b<end>"
+    assert sum(learn) == 2
+    assert any("a pad token of its own, a chat template" in event["text"] for event in tiny.events(run, "note"))
+
+
+def test_adapters_on_a_model_that_needs_new_tokens_are_refused_by_their_setting(text, bare, tmp_path):
+    run = tiny.run(tmp_path / "run", "policy.pretrain", {"text": text, "policy": bare}, {**CONFIG, "lora_rank": 2})
+    with pytest.raises(ConfigError) as caught:
+        pretrain.pretrain(run)
+    assert list(caught.value.fields) == ["lora_rank"]
+
+
+def test_it_reads_a_folder_of_plain_files(tmp_path):
+    (tmp_path / "books").mkdir()
+    for number in range(3):
+        book = "".join(f"{place}{number} {TALE * 25}\n\n" for place in range(12))
+        (tmp_path / "books" / f"{number}.txt").write_text(book)
+    run = tiny.run(tmp_path / "run", "policy.pretrain", {"text": tmp_path / "books"}, CONFIG)
+    pretrain.pretrain(run)
+    assert json.loads((run.output_dir / "card.json").read_text())["evaluation"]["valid_characters"] > 0
 
 
 def test_a_context_that_the_given_policy_cannot_see_is_refused_by_its_setting(text, tmp_path):

@@ -3,15 +3,28 @@
 from __future__ import annotations
 
 import json
+import socket
+import threading
+import time
+from contextlib import contextmanager
 
 import pytest
 import tiny
+import uvicorn
 from hypothesis import given
 from hypothesis import strategies as st
+from starlette.applications import Starlette
+from starlette.responses import JSONResponse
+from starlette.routing import Route
 
 from policy import sample as sampling
-from policy.sample import NothingSampled, alike, before_stop, sample
+from policy.engines import ServerUnusable, WrongCount
+from policy.sample import NothingSampled, alike, sample
+from policy.serve import Server, Shelf
 from training import artifacts
+from training.artifacts import Store
+from training.config import ConfigError
+from training.lm.generation import before_stop
 from training.program import Interrupted, open_run
 from training.records import Sample, SampleLine, read_lines
 
@@ -121,3 +134,140 @@ def test_likeness_is_mutual_whole_for_the_same_words_and_none_without_a_common_o
 def test_a_text_ends_before_the_first_stop():
     assert before_stop("one. two! three", ["!", "."]) == "one"
     assert before_stop("one", ["x"]) == "one"
+
+
+# --- Two policies in one ranking ------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def rivals(inputs, tmp_path_factory):
+    return inputs | {"rival": tiny.policy(tmp_path_factory.mktemp("rival") / "policy", seed=1)}
+
+
+def test_two_and_two_are_the_policys_and_the_rivals(rivals, inputs, tmp_path):
+    mixed = wrote(tiny.run(tmp_path / "mixed", "policy.sample", rivals, FAST))
+    alone = wrote(tiny.run(tmp_path / "alone", "policy.sample", inputs, FAST | {"responses_per_prompt": 2}))
+    swapped = {"policy": rivals["rival"], "rival": rivals["policy"], "prompts": rivals["prompts"]}
+    other = wrote(tiny.run(tmp_path / "swapped", "policy.sample", swapped, FAST))
+    assert len(mixed) == len(alone) == 10
+    for line, own, swap in zip(mixed, alone, other, strict=True):
+        assert [(one.k, one.by) for one in line.responses] == [(0, "policy"), (1, "policy"), (2, "rival"), (3, "rival")]
+        assert len({one.text for one in line.responses}) == 4
+        assert [one.text for one in line.responses[:2]] == [one.text for one in own.responses]
+        # Each policy draws from streams of its own: the rival does not say what it would have said as the policy.
+        assert [one.text for one in line.responses[2:]] != [one.text for one in swap.responses[:2]]
+
+
+def test_a_policy_is_not_its_own_rival_and_one_response_cannot_be_shared(inputs, rivals, tmp_path):
+    same = inputs | {"rival": inputs["policy"]}
+    with pytest.raises(ConfigError, match="same checkpoint"):
+        sample(tiny.run(tmp_path / "same", "policy.sample", same, FAST))
+    with pytest.raises(ConfigError, match="cannot be shared"):
+        sample(tiny.run(tmp_path / "one", "policy.sample", rivals, FAST | {"responses_per_prompt": 1}))
+
+
+# --- Servers that speak OpenAI's API ----------------------------------------------------------------
+
+
+@contextmanager
+def serving(app, monkeypatch):
+    """An application on a port of this machine, which sampling jobs may ask."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    server = uvicorn.Server(uvicorn.Config(app, port=port, log_level="error"))
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    url = f"http://127.0.0.1:{port}/v1"
+    monkeypatch.setenv("LAUREL_SAMPLE_SERVERS", url)
+    try:
+        while not server.started:
+            time.sleep(0.02)
+        yield url
+    finally:
+        server.should_exit = True
+        thread.join()
+
+
+class Fake:
+    """A server that gives as many choices as it likes, and remembers what it was asked."""
+
+    def __init__(self, given):
+        self.given, self.asked = given, []
+
+    def app(self):
+        return Starlette(
+            routes=[
+                Route("/v1/models", self.models),
+                Route("/v1/chat/completions", self.chat, methods=["POST"]),
+            ]
+        )
+
+    async def models(self, _request):
+        return JSONResponse({"object": "list", "data": [{"id": "big", "object": "model"}]})
+
+    async def chat(self, request):
+        self.asked.append(await request.json())
+        said = self.asked[-1]
+        choices = [
+            {
+                "index": k,
+                "finish_reason": "stop" if k else "length",
+                "message": {
+                    "role": "assistant",
+                    "content": f" {said['messages'][-1]['content']} so {said['seed']} {k}",
+                },
+            }
+            for k in range(self.given or said["n"])
+        ]
+        return JSONResponse({"id": "x", "object": "chat.completion", "created": 0, "model": "big", "choices": choices})
+
+
+def test_any_openai_server_may_write_and_each_response_knows_its_seed(inputs, tmp_path, monkeypatch):
+    fake = Fake(given=None)
+    wanted = {"temperature": 0.7, "top_k": 5, "stop": ["#"], "server_models": ["big"]}
+    with serving(fake.app(), monkeypatch) as url:
+        lines = wrote(tiny.run(tmp_path / "run", "policy.sample", inputs, FAST | wanted | {"server": url}))
+    assert [line.prompt_id for line in lines] == [f"p{i}" for i in range(10)]
+    assert len(fake.asked) == 10
+    assert len({said["seed"] for said in fake.asked}) == 10
+    for said in fake.asked:
+        assert (said["model"], said["n"], said["top_k"], said["stop"]) == ("big", 4, 5, ["#"])
+        assert (said["max_tokens"], said["temperature"]) == (8, 0.7)
+    for line in lines:
+        for k, one in enumerate(line.responses):
+            assert (one.k, one.logprob, one.token_count, one.finished) == (k, None, None, k > 0)
+            assert one.text == f"{line.prompt[-1].content} so {one.seed} {k}"
+
+
+def test_our_own_server_writes_for_a_job_with_its_logprobs(rivals, tmp_path, monkeypatch):
+    store = Store(tmp_path / "store")
+    named = {name: store.put(rivals[name]) for name in ("policy", "rival")}
+    config = FAST | {"server_models": list(named.values())}
+    with serving(Server(Shelf(store)).app(), monkeypatch) as url:
+        lines = wrote(tiny.run(tmp_path / "run", "policy.sample", rivals, config | {"server": url}))
+    assert len(lines) == 10
+    for line in lines:
+        assert [one.by for one in line.responses] == ["policy", "policy", "rival", "rival"]
+        assert all(one.logprob < 0 and 1 <= one.token_count <= 8 for one in line.responses)
+
+
+def test_a_server_that_gives_another_number_of_choices_is_named(inputs, tmp_path, monkeypatch):
+    """As `transformers serve` does, which answers n = 4 with one choice and status 200."""
+    with serving(Fake(given=1).app(), monkeypatch) as url:
+        config = FAST | {"server": url, "server_models": ["big"]}
+        with pytest.raises(WrongCount, match=rf"{url} was asked for 4 choices of big and gave 1"):
+            sample(tiny.run(tmp_path / "run", "policy.sample", inputs, config))
+
+
+def test_a_server_that_cannot_write_is_refused_before_the_first_prompt(inputs, tmp_path, monkeypatch):
+    with serving(Fake(given=None).app(), monkeypatch) as url:
+        config = FAST | {"server": url, "server_models": ["small"]}
+        with pytest.raises(ServerUnusable, match=r"serves big, not small.*--served-model-name small"):
+            sample(tiny.run(tmp_path / "small", "policy.sample", inputs, config))
+        monkeypatch.setattr("policy.engines.TRIES", 1)
+        monkeypatch.setenv("LAUREL_SAMPLE_SERVERS", "http://127.0.0.1:9/")
+        with pytest.raises(ServerUnusable, match=r"nothing answers at http://127\.0\.0\.1:9/v1"):
+            sample(tiny.run(tmp_path / "down", "policy.sample", inputs, FAST | {"server": "http://127.0.0.1:9/v1"}))
+        with pytest.raises(ConfigError, match="LAUREL_SAMPLE_SERVERS"):
+            sample(tiny.run(tmp_path / "forbidden", "policy.sample", inputs, config))

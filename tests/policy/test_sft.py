@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 
 import pytest
 import tiny
@@ -11,10 +10,11 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from policy import sft
+from policy.__main__ import KINDS
 from policy.config import SFTConfig
 from training import artifacts
 from training.config import ConfigError
-from training.lm import backbone
+from training.lm import backbone, distributed, savepoints
 from training.program import Interrupted, open_run
 from training.records import DemonstrationLine, Message, TextLine, write_lines
 
@@ -119,15 +119,16 @@ def test_the_words_of_the_user_and_of_earlier_turns_carry_no_loss(tmp_path):
     prompt = (Message("user", "one"), Message("assistant", "two"), Message("user", "three"))
     write_lines([demonstration(1, "four", prompt=prompt)], tmp_path / "data", kind="demonstrations")
     run = tiny.run(tmp_path / "run", "policy.sft", {"demonstrations": tmp_path / "data"}, CONFIG)
-    (conversation,), _ = sft._conversations(run, encoder, model)
-    learnt = [token for token, learn in zip(conversation.ids, conversation.learn, strict=True) if learn]
-    assert learnt == encoder.response_ids("four")
+    for turns, wanted in (("last", ["four"]), ("all", ["two", "four"])):
+        (conversation,) = sft._read(run, encoder, model, SFTConfig(turns=turns)).train
+        learnt = [token for token, learn in zip(conversation.ids, conversation.learn, strict=True) if learn]
+        assert learnt == [token for text in wanted for token in encoder.response_ids(text)]
 
 
 def test_the_loss_is_the_mean_over_the_tokens_of_the_responses(policy, demonstrations, tmp_path):
     model, encoder = backbone.load_policy(policy)
     run = tiny.run(tmp_path, "policy.sft", {"demonstrations": demonstrations}, CONFIG)
-    _, valid = sft._conversations(run, encoder, model)
+    valid = sft._read(run, encoder, model, SFTConfig()).valid
     nats, tokens = 0.0, 0
     for conversation in valid:
         logits = model(torch.tensor([conversation.ids])).logits[0].log_softmax(-1)
@@ -138,7 +139,7 @@ def test_the_loss_is_the_mean_over_the_tokens_of_the_responses(policy, demonstra
     model.set_attn_implementation("laurel")
     for limit in (1, 50, 1000):
         config = SFTConfig(precision="float32", micro_batch_tokens=limit)
-        assert sft.valid_loss(model, valid, config) == pytest.approx(nats / tokens, rel=1e-4)
+        assert sft.valid_loss(distributed.Spread(model), valid, config) == pytest.approx(nats / tokens, rel=1e-4)
 
 
 def test_the_size_of_micro_batches_changes_no_loss(policy, demonstrations, tmp_path):
@@ -167,8 +168,8 @@ def test_the_checkpoint_with_the_lowest_valid_loss_is_kept(policy, tmp_path):
     assert step < card["steps"]
     model, encoder = backbone.load_policy(run.output_dir)
     model.set_attn_implementation("laurel")
-    _, valid = sft._conversations(open_run(tmp_path / "run"), encoder, model)
-    kept = sft.valid_loss(model, valid, SFTConfig(precision="float32"))
+    valid = sft._read(open_run(tmp_path / "run"), encoder, model, SFTConfig()).valid
+    kept = sft.valid_loss(distributed.Spread(model), valid, SFTConfig(precision="float32"))
     assert kept == pytest.approx(best, abs=0.01)
 
 
@@ -180,12 +181,55 @@ def test_without_valid_demonstrations_the_last_step_is_kept_and_said(policy, tmp
     assert json.loads((run.output_dir / "card.json").read_text())["evaluation"]["chosen_step"] == CONFIG["epochs"]
 
 
-def test_a_demonstration_that_the_model_cannot_hold_is_left_out_and_counted(policy, tmp_path):
-    lines = [demonstration(0, "abc"), demonstration(1, "a" * 400)]
+def test_a_long_conversation_loses_its_oldest_turns_and_one_too_long_by_itself_is_left_out_and_counted(tmp_path):
+    """The tiny model sees 256 tokens, one a letter."""
+    model, encoder = tiny.causal_lm(), tiny.encoder()
+    rules, old, new = Message("system", "Be kind."), Message("user", "a" * 200), Message("user", "b" * 20)
+    lines = [
+        demonstration(0, "abc"),
+        demonstration(1, "a" * 400),
+        demonstration(2, "c" * 30, prompt=(rules, old, Message("assistant", "oh"), new)),
+    ]
     write_lines(lines, tmp_path / "data", kind="demonstrations")
-    run = tiny.run(tmp_path / "run", "policy.sft", {"policy": policy, "demonstrations": tmp_path / "data"}, CONFIG)
-    sft.sft(run)
-    assert any("1 are longer" in event["text"] for event in tiny.events(run, "note"))
+    run = tiny.run(tmp_path / "run", "policy.sft", {"demonstrations": tmp_path / "data"}, CONFIG)
+    kept = sft._read(run, encoder, model, SFTConfig()).train
+    assert kept[1].ids == encoder.conversation([rules, new, Message("assistant", "c" * 30)])[0]
+    assert len(kept) == 2
+    (note,) = tiny.events(run, "note")
+    assert "1 lost their oldest turns, to fit into the model's 256 tokens" in note["text"]
+    assert "1 are longer than that by their last turns alone" in note["text"]
+
+
+def test_the_step_whose_responses_score_highest_is_kept_and_every_look_asks_the_same_prompts(
+    policy, demonstrations, tmp_path
+):
+    """A judge that likes nothing but the third look."""
+    asked, looks = [], iter([0.0, -1.0, 0.5, 0.25, -2.0, -3.0, 0.0])
+
+    def judge(prompts, texts, ended):
+        asked.append(prompts)
+        assert len(prompts) == len(texts) == len(ended) == 3
+        score = next(looks)
+        return [torch.tensor([score]) for _ in texts]
+
+    inputs = {"policy": policy, "demonstrations": demonstrations}
+    config = {**CONFIG, "reward_prompts": 3, "reward_max_new_tokens": 4}
+    run = tiny.run(tmp_path, "policy.sft", inputs, config)
+    sft.sft(run, judge)
+    steps = [step for step, _ in metrics(run, "sft/valid_reward")]
+    card = json.loads((run.output_dir / "card.json").read_text())["evaluation"]
+    assert (card["chosen_by"], card["chosen_step"], card["valid_reward"]) == ("reward", steps[2], 0.5)
+    assert all(prompts == asked[0] for prompts in asked)
+
+
+def test_a_reward_model_given_to_the_job_is_what_chooses(policy, demonstrations, tmp_path):
+    inputs = {"policy": policy, "demonstrations": demonstrations, "reward": tiny.scorer(tmp_path / "scorer", policy)}
+    config = {**CONFIG, "epochs": 1, "reward_prompts": 2, "reward_max_new_tokens": 4}
+    run = tiny.run(tmp_path / "run", "policy.sft", inputs, config)
+    KINDS["policy.sft"](run)
+    rewards = metrics(run, "sft/valid_reward")
+    card = json.loads((run.output_dir / "card.json").read_text())["evaluation"]
+    assert card["valid_reward"] == max(reward for step, reward in rewards if step)
 
 
 def test_nothing_to_learn_from_is_refused_by_name(policy, tmp_path):
@@ -233,14 +277,15 @@ def test_there_are_as_many_looks_in_an_epoch_as_were_asked_for(looks):
     assert plan.steps in steps
 
 
-def test_nothing_is_best_until_something_was_measured():
-    best = sft.Best()
-    assert best.loss == math.inf
+def test_the_best_weights_are_a_copy_and_only_more_merit_replaces_them():
     model = torch.nn.Linear(1, 1)
-    best.consider(2.0, 1, model)
-    kept = best.weights["weight"].clone()
+    best = sft.Best(savepoints.Trained(model))
+    first = model.weight.detach().clone()
+    best.put()
+    best.consider(-2.0, 1, {"sft/valid_loss": 2.0})
     with torch.no_grad():
         model.weight += 1
-    best.consider(3.0, 2, model)
-    assert (best.step, best.loss) == (1, 2.0)
-    assert torch.equal(best.weights["weight"], kept)
+    best.consider(-3.0, 2, {"sft/valid_loss": 3.0})
+    best.put()
+    assert (best.step, best.figures) == (1, {"sft/valid_loss": 2.0})
+    assert torch.equal(model.weight, first)

@@ -11,20 +11,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import kendalltau
 
-from rewardmodel.data import Example, Judged
+from rewardmodel.data import Example, Judged, Texts
 from rewardmodel.evaluation import best_possible, ceiling, evaluate
-from rewardmodel.loss import Pairs, pairs_of_ranking
+from rewardmodel.loss import Comparison, comparisons_of_ranking
 from training.lm.trees import Tree
 
 rankings = st.lists(st.integers(1, 4), min_size=2, max_size=6)
 
 
-def example(*ranks, lengths=None):
+def example(*ranks, lengths=None, ratings=None, name="p", texts=None, **of_judged):
     """One prompt, a ranking of its responses by each annotator."""
     lengths = lengths or [1] * len(ranks[0])
     tree = Tree([1], [[2] * length for length in lengths])
-    judged = tuple(Judged(f"a{i}", pairs_of_ranking(list(r))) for i, r in enumerate(ranks))
-    return Example("p", "valid", tree, judged, cut=False)
+    judged = tuple(
+        Judged(f"a{i}", comparisons_of_ranking(list(r), ratings=ratings), **of_judged) for i, r in enumerate(ranks)
+    )
+    return Example(name, "valid", tree, judged, cut=False, texts=texts)
 
 
 @given(rankings)
@@ -94,6 +96,17 @@ def test_the_ceiling_needs_annotators_who_overlap():
     assert agreed["pairs"] == 20
     assert agreed["agreement"] == 0.75
     assert agreed["accuracy"] == pytest.approx(best_possible(0.75)[0])
+    assert agreed["low"] < agreed["accuracy"] < agreed["high"]
+    more = ceiling([example([1, 2], [1, 2])] * 150 + [example([1, 2], [2, 1])] * 50)
+    assert more["high"] - more["low"] < (agreed["high"] - agreed["low"]) / 2
+
+
+def test_agreeing_with_oneself_raises_no_ceiling():
+    twice = Judged("a", (Comparison(0, 1, 1.0), Comparison(1, 0, 0.0)))
+    other = Judged("b", (Comparison(0, 1, 0.0),))
+    tree = Tree([1], [[2], [2]])
+    assert ceiling([Example("p", "valid", tree, (twice,), cut=False)] * 30) is None
+    assert ceiling([Example("p", "valid", tree, (twice, other), cut=False)] * 30)["agreement"] == 0
 
 
 def test_a_tie_is_neither_agreement_nor_disagreement():
@@ -109,7 +122,96 @@ def test_the_ceiling_lies_above_the_agreement(agreement):
 
 
 def test_verdicts_in_a_circle_have_figures_too():
-    circle = Pairs.of([(0, 1, 1.0), (1, 2, 1.0), (2, 0, 1.0)])
+    circle = (Comparison(0, 1, 1.0), Comparison(1, 2, 1.0), Comparison(2, 0, 1.0))
     one = Example("p", "valid", Tree([1], [[2], [3], [4]]), (Judged("a", circle),), cut=False)
     figures = evaluate([one], [torch.tensor([3.0, 2.0, 1.0])])
     assert figures["accuracy"]["value"] == pytest.approx(2 / 3)
+
+
+def test_accuracy_is_told_by_how_much_better_the_better_one_was():
+    ratings = [7, 6, 4, 1]
+    said = evaluate([example([1, 2, 3, 4], ratings=ratings)] * 2, [torch.tensor([3.0, 4.0, 2.0, 1.0])] * 2)
+    assert [(row["steps"], row["count"], row["value"]) for row in said["by_strength"]] == [
+        (1, 2, 0.0),
+        (2, 2, 1.0),
+        (3, 8, 1.0),
+    ]
+
+
+def test_accuracy_is_told_by_flag_of_either_response_or_of_the_task():
+    flagged = example([1, 2, 3], flags=((), ("rude",), ()), task_flags=("unclear",))
+    said = evaluate([flagged, example([1, 2, 3])], [torch.tensor([1.0, 2.0, 0.0])] * 2)["by_flag"]
+    assert said["rude"]["count"] == 2
+    assert said["rude"]["value"] == 0.5
+    assert said["unclear"]["count"] == 3
+    assert set(said) == {"rude", "unclear"}
+
+
+def test_annotators_who_were_not_learned_from_are_measured_apart():
+    said = evaluate([example([1, 2], [2, 1])], [torch.tensor([1.0, 0.0])], known={"a0"})
+    assert said["seen_annotators"]["annotators"] == said["unseen_annotators"]["annotators"] == 1
+    assert said["seen_annotators"]["accuracy"]["value"] == 1
+    assert said["unseen_annotators"]["accuracy"]["value"] == 0
+
+
+def test_accuracy_is_told_where_people_preferred_the_shorter():
+    lengths = [9, 3, 6]
+    said = evaluate([example([1, 2, 3], lengths=lengths)], [torch.tensor([9.0, 3.0, 6.0])])
+    assert said["shorter_preferred"]["count"] == 1
+    assert said["shorter_preferred"]["value"] == 0
+    assert said["longer_preferred"]["count"] == 2
+    assert said["longer_preferred"]["value"] == 1
+
+
+def test_a_model_that_promises_what_comes_true_is_calibrated_and_a_boaster_is_not():
+    dice = random.Random(3)
+    gaps = [dice.gauss(0, 2) for _ in range(4000)]
+    examples = [
+        example([1, 2] if dice.random() < 1 / (1 + math.exp(-gap)) else [2, 1], name=str(i))
+        for i, gap in enumerate(gaps)
+    ]
+    honest = evaluate(examples, [torch.tensor([gap, 0.0]) for gap in gaps])["calibration"]
+    boast = evaluate(examples, [torch.tensor([4 * gap, 0.0]) for gap in gaps])["calibration"]
+    assert honest["ece"] < 0.03
+    assert boast["ece"] > 0.08
+    assert sum(row["count"] for row in honest["bins"]) == 4000
+    inside = [row["low"] <= row["predicted"] <= row["high"] for row in honest["bins"]]
+    assert sum(inside) >= 8
+
+
+def test_where_annotators_err_at_random_the_model_promises_less():
+    sure = evaluate([example([1, 2], [2, 1])], [torch.tensor([9.0, 0.0])])
+    wary = evaluate([example([1, 2], [2, 1])], [torch.tensor([9.0, 0.0])], reliability=lambda _: 0.5)
+    assert wary["log_loss"]["value"] < sure["log_loss"]["value"]
+    assert wary["calibration"]["bins"][0]["predicted"] == pytest.approx(0.75, abs=1e-3)
+
+
+def test_log_loss_counts_a_judgement_by_its_weight():
+    light, heavy = example([1, 2], weight=1.0), example([2, 1], weight=3.0)
+    said = evaluate([light, heavy], [torch.tensor([1.0, 0.0])] * 2)["log_loss"]["value"]
+    right, wrong = math.log1p(math.exp(-1)), math.log1p(math.exp(1))
+    assert said == pytest.approx((right + 3 * wrong) / 4)
+
+
+def test_the_surest_errors_are_shown_readably_one_a_prompt_worst_first():
+    def read(number, *ranks):
+        texts = Texts([{"role": "user", "content": f"ask {number}"}], ["good", "bad", "worse"])
+        return example(*ranks, name=f"task-{number}", texts=texts)
+
+    examples = [read(0, [1, 2, 3]), read(1, [1, 2, 3], [2, 1, 3]), read(2, [1, 2, 3])]
+    scores = [torch.tensor([3.0, 2.0, 1.0]), torch.tensor([0.0, 2.0, -1.0]), torch.tensor([0.0, 1.0, 5.0])]
+    first, second = evaluate(examples, scores)["errors"]
+    assert first["id"] == "task-2"
+    assert (first["preferred"], first["scored_higher"]) == ("good", "worse")
+    assert first["difference"] == 5
+    assert first["probability"] == pytest.approx(1 / (1 + math.exp(5)))
+    assert second["id"] == "task-1"
+    assert second["prompt"][0]["content"] == "ask 1"
+    assert second["said_by"] == ["a0"]
+    assert second["said_otherwise_by"] == ["a1"]
+
+
+def test_the_spread_of_the_members_is_told_where_they_are_right_and_where_wrong():
+    members = [torch.tensor([[1.0, 0.0], [1.0, 0.0]]), torch.tensor([[0.0, 1.0], [4.0, 1.0]])]
+    said = evaluate([example([1, 2])] * 2, [torch.tensor([1.0, 0.0]), torch.tensor([0.0, 1.0])], members=members)
+    assert said["spread"] == {"where_right": 0, "where_wrong": 2}

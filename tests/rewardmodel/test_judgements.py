@@ -9,16 +9,29 @@ import tiny
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rewardmodel.data import epoch_order, example_of, fit, joined_pairs, micro_batches, pairs_of, read_examples, tree_of
+from rewardmodel.data import (
+    choices_in,
+    coins,
+    epoch_order,
+    example_of,
+    fit,
+    judged_of,
+    lot,
+    micro_batches,
+    pairs_in,
+    placed,
+    read_examples,
+    tree_of,
+)
+from rewardmodel.loss import Choice
 from training.lm.trees import Tree
 from training.records import Placement, RankingJudgement, RankingLine, RecordError, Verdict, VerdictsJudgement
 
 IDS = ["x", "y", "z", "w"]
 
 
-def said(pairs):
-    rows = zip(pairs.first.tolist(), pairs.second.tolist(), pairs.target.tolist(), strict=True)
-    return {(a, b): t for a, b, t in rows}
+def said(judged):
+    return {(first, second): target for first, second, target, _ in judged.comparisons}
 
 
 @given(st.lists(st.integers(1, 4), min_size=2, max_size=4))
@@ -35,40 +48,72 @@ def test_a_ranking_says_as_many_strict_pairs_as_it_has_no_ties(ranks):
 
     count = len(dense) * (len(dense) - 1) // 2
     tied = sum(dense[i] == dense[j] for i in range(len(dense)) for j in range(i))
-    pairs = pairs_of(judged(dense), ids, ties="half")
-    assert len(pairs) == count
-    assert len(pairs_of(judged(dense), ids, ties="skip")) == count - tied
-    assert float(pairs.weight.sum()) == pytest.approx(1)
-    flipped = said(pairs_of(judged([max(dense) + 1 - r for r in dense]), ids, ties="half"))
-    assert flipped == {pair: 1 - target for pair, target in said(pairs).items()}
+    word = judged_of(judged(dense), ids, ties="half")
+    assert len(word.comparisons) == count
+    assert len(judged_of(judged(dense), ids, ties="skip").comparisons) == count - tied
+    flipped = said(judged_of(judged([max(dense) + 1 - r for r in dense]), ids, ties="half"))
+    assert flipped == {pair: 1 - target for pair, target in said(word).items()}
 
 
 def test_verdicts_are_taken_as_said_even_in_a_circle():
     words = [("x", "y", "a"), ("y", "z", "a_slight"), ("x", "z", "b"), ("w", "x", "b_slight"), ("w", "y", "tie")]
     judgement = VerdictsJudgement(annotator="ada", verdicts=tuple(Verdict(a=a, b=b, verdict=v) for a, b, v in words))
-    pairs = pairs_of(judgement, IDS, ties="half")
-    assert said(pairs) == {(0, 1): 1, (1, 2): 1, (0, 2): 0, (3, 0): 0, (3, 1): 0.5}
-    assert float(pairs.weight.sum()) == pytest.approx(1)
-    assert (3, 1) not in said(pairs_of(judgement, IDS, ties="skip"))
+    judged = judged_of(judgement, IDS, ties="half")
+    assert said(judged) == {(0, 1): 1, (1, 2): 1, (0, 2): 0, (3, 0): 0, (3, 1): 0.5}
+    assert [comparison.strength for comparison in judged.comparisons] == [2, 1, 2, 1, 0]
+    assert judged.choices[2] == Choice((2,), (0, 2))
+    assert judged.choices[4] == Choice((3, 1), (3, 1))
+    assert (3, 1) not in said(judged_of(judgement, IDS, ties="skip"))
 
 
-def test_every_annotator_of_a_line_weighs_one():
-    line = RankingLine.from_json(json.dumps(tiny.ranking_lines(1, annotators=3)[0]))
-    example = example_of(line, tiny.encoder(), ties="half", max_tokens=100)
-    assert float(example.pairs.weight.sum()) == pytest.approx(3)
-    assert [judged.annotator for judged in example.judgements] == ["a0", "a1", "a2"]
-
-
-def test_pairs_of_a_batch_point_at_their_own_responses():
-    examples = [
-        example_of(RankingLine.from_json(json.dumps(line)), tiny.encoder(), ties="half", max_tokens=100)
-        for line in tiny.ranking_lines(3)
+def test_a_ranking_keeps_how_much_better_how_flagged_and_how_weighty():
+    placements = (
+        Placement(response="x", rank=1, rating=7),
+        Placement(response="y", rank=2, rating=5, flags=("rude",)),
+        Placement(response="z", rank=3),
+    )
+    word = RankingJudgement(annotator="ada", placements=placements, flags=("unclear",), weight=2.5)
+    judged = judged_of(word, ["y", "x", "z"], ties="half")
+    assert [(c.first, c.second, c.target, c.strength) for c in judged.comparisons] == [
+        (0, 1, 0.0, 2),
+        (0, 2, 1.0, None),
+        (1, 2, 1.0, None),
     ]
-    pairs = joined_pairs(examples)
-    for number, example in enumerate(examples):
-        of_it = (pairs.first // 4) == number
-        assert (pairs.second[of_it] // 4 == number).all()
-        assert pairs.target[of_it].tolist() == example.pairs.target.tolist()
+    assert judged.flags == (("rude",), (), ())
+    assert judged.task_flags == ("unclear",)
+    assert judged.weight == 2.5
+    assert judged.choices == (Choice((1,), (1, 0, 2)), Choice((0,), (0, 2)))
+
+
+def examples_of(count, **settings):
+    lines = [RankingLine.from_json(json.dumps(line)) for line in tiny.ranking_lines(count, **settings)]
+    return [example_of(line, tiny.encoder(), ties="half", max_tokens=100) for line in lines]
+
+
+def test_every_annotator_of_a_line_weighs_what_the_line_says():
+    line = tiny.ranking_lines(1, annotators=3)[0]
+    line["judgements"][1]["weight"] = 0.25
+    example = example_of(RankingLine.from_json(json.dumps(line)), tiny.encoder(), ties="half", max_tokens=100)
+    assert [judged.annotator for judged in example.judgements] == ["a0", "a1", "a2"]
+    assert example.weight == 2.25
+    assert example.by({"a1"}).weight == 0.25
+
+
+def test_what_is_said_in_a_batch_points_at_its_own_responses():
+    examples = examples_of(3, annotators=2)
+    pairs, choices = pairs_in(examples), choices_in(examples)
+    assert pairs.judgement_count == choices.judgement_count == 6
+    assert [offset for offset, _ in placed(examples)] == [0, 0, 4, 4, 8, 8]
+    assert (pairs.first // 4 == pairs.judgement // 2).all()
+    assert (pairs.second // 4 == pairs.judgement // 2).all()
+    assert (choices.among[choices.real] // 4).tolist() == [
+        int(number) // 2
+        for number, real in zip(choices.judgement, choices.real.sum(1), strict=True)
+        for _ in range(real)
+    ]
+    totals = [float(pairs.share[pairs.judgement == number].sum()) for number in range(6)]
+    assert totals == pytest.approx([1] * 6)
+    assert choices.share.tolist() == pytest.approx([1 / 3] * len(choices))  # of four, however many are tied
 
 
 def test_a_line_that_says_nothing_is_left_out_and_a_malformed_one_is_refused_by_line_and_field(tmp_path):
@@ -108,9 +153,30 @@ def test_an_epoch_sees_every_example_once_in_an_order_of_its_own():
     assert epoch_order(50, seed=1, epoch=0) == orders[0]
 
 
-def test_micro_batches_hold_every_example_once():
-    examples = [
-        example_of(RankingLine.from_json(json.dumps(line)), tiny.encoder(), ties="half", max_tokens=100)
-        for line in tiny.ranking_lines(9)
-    ]
-    assert sorted(e.id for group in micro_batches(examples, 120) for e in group) == sorted(e.id for e in examples)
+@given(st.integers(1, 12), st.integers(1, 400), st.integers(1, 3))
+def test_micro_batches_hold_every_example_once_and_every_rank_gets_equally_many(count, limit, ranks):
+    examples = examples_of(count)
+    dealt = micro_batches(examples, limit, ranks=ranks)
+    real = [example.id for own in dealt for group, weight in own if weight for example in group]
+    assert sorted(real) == sorted(example.id for example in examples)
+    assert len({len(own) for own in dealt}) == 1
+    assert all(weight in {0.0, 1.0} and group for own in dealt for group, weight in own)
+
+
+def test_lots_and_coins_fall_the_same_way_every_time_and_fairly():
+    assert lot(1, "ada") == lot(1, "ada") != lot(2, "ada")
+    assert coins("ada", 20) == coins("ada", 20)
+    assert coins("ada", 40)[:20] == coins("ada", 40)[:20]
+    tossed = [coin for number in range(200) for coin in coins(f"judgement {number}", 20)]
+    assert sum(tossed) / len(tossed) == pytest.approx(0.5, abs=0.03)
+    assert sum(lot(1, str(number)) for number in range(2000)) / 2000 == pytest.approx(0.5, abs=0.03)
+
+
+def test_a_line_of_more_responses_than_ties_can_be_counted_for_is_refused_where_they_are(tmp_path):
+    line = tiny.ranking_lines(1)[0]
+    line["responses"] = [{"id": f"r{i}", "text": "x" * (i + 1)} for i in range(10)]
+    line["judgements"][0]["placements"] = [{"response": f"r{i}", "rank": i + 1} for i in range(10)]
+    wide = tiny.dataset(tmp_path / "wide", [*tiny.ranking_lines(1), line])
+    assert len(read_examples(wide, tiny.encoder(), ties="half", max_tokens=99)) == 2
+    with pytest.raises(RecordError, match=r"line 2: responses .*at most 9"):
+        read_examples(wide, tiny.encoder(), ties="half", max_tokens=99, ties_counted=True)

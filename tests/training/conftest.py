@@ -8,6 +8,7 @@ from typing import Literal
 import pytest
 
 from training import doorbell, jobs, kinds, launcher, measures
+from training.config import ConfigError
 from training.models import Membership, Project, User
 
 
@@ -19,7 +20,7 @@ class TinyConfig:
     """How many numbers to add."""
     seconds_a_step: float = 0.0
     """How long an addition takes."""
-    misbehaviour: Literal["none", "refuses", "crashes", "dies", "deaf", "forks"] = "none"
+    misbehaviour: Literal["none", "refuses", "crashes", "dies", "deaf", "forks", "pauses"] = "none"
     """What goes wrong."""
 
 
@@ -57,6 +58,22 @@ REFINE = kinds.JobKind(
     program="tests.training.tiny_trainer",
     output="policy",
 )
+
+
+def not_too_many(config):
+    if config.steps > 100:
+        raise ConfigError("not that many steps here", {"steps": "too many"})
+
+
+JUDGED = kinds.JobKind(
+    name="tiny.judged",
+    title="Add numbers that are judged",
+    config=TinyConfig,
+    inputs=(kinds.Input("reward", "reward", many=True), kinds.Input("policy", "policy", required=False)),
+    check=not_too_many,
+    program="tests.training.tiny_trainer",
+    output="policy",
+)
 SNAPSHOT = kinds.JobKind(
     name="tiny.snapshot", title="Write words down", config=WordsConfig, inside=write_words, output="prompts"
 )
@@ -64,7 +81,7 @@ SNAPSHOT = kinds.JobKind(
 
 @pytest.fixture(autouse=True)
 def tiny_kinds(monkeypatch):
-    monkeypatch.setattr(kinds, "_kinds", {each.name: each for each in (TINY, REFINE, SNAPSHOT)})
+    monkeypatch.setattr(kinds, "_kinds", {each.name: each for each in (TINY, REFINE, JUDGED, SNAPSHOT)})
     monkeypatch.setattr(jobs, "SNAPSHOT_KIND", "tiny.snapshot")
     monkeypatch.setattr(measures, "_measures", {})
 

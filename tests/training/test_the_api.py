@@ -142,7 +142,9 @@ def test_a_refusal_names_its_code_and_the_field(client, project, body, status, c
 def test_every_kind_says_what_it_wants(client):
     kinds = {each["kind"]: each for each in client.get("/api/v1/job-kinds").json()}
     refine = kinds["tiny.refine"]
-    assert refine["inputs"][0] == {"name": "policy", "kind": "policy", "required": True, "default": "champion"}
+    slot = {"name": "policy", "kind": "policy", "required": True, "default": "champion", "many": False}
+    assert refine["inputs"][0] == slot
+    assert kinds["tiny.judged"]["inputs"][0]["many"]
     assert refine["schema"]["properties"]["steps"]["description"] == "How many numbers to add."
     assert refine["output"] == "policy"
 

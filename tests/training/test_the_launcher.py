@@ -126,6 +126,20 @@ def test_a_stopping_worker_interrupts_its_trainer_after_a_savepoint(project):
     assert [step for step, _ in curve(job)] == list(range(1, done + 2))
 
 
+def test_a_trainer_that_pauses_says_why_and_is_taken_up_where_it_stopped(project):
+    unbroken = seen_through(started(project))
+    paused = seen_through(started(project, misbehaviour="pauses"))
+    assert (paused.state, paused.error_message) == (Job.State.PAUSED, "The sum grows too fast.")
+    assert [step for step, _ in curve(paused)] == [1, 2]
+    sweeper.sweep()
+    paused.refresh_from_db()
+    assert paused.state == Job.State.PAUSED
+    jobs.resume(paused)
+    paused = seen_through(paused)
+    assert (paused.state, paused.error_message) == (Job.State.SUCCEEDED, "")
+    assert curve(paused) == curve(unbroken)
+
+
 @pytest.mark.law("J4")
 def test_a_cancel_stops_a_running_trainer_and_nothing_is_published(project):
     job = started(project, steps=2000, seconds_a_step=0.05)
@@ -253,11 +267,63 @@ def test_a_published_checkpoint_whose_bytes_changed_is_not_read(project):
         Store(settings.STORE_ROOT).fetch(job.output_digest)
 
 
-def test_torchrun_is_used_when_several_processes_are_asked_for(project):
-    job = started(project)
-    attempt = jobs.claim(job.pk)
-    assert "torch.distributed.run" not in launcher.command(attempt)
-    attempt.job.config["processes"] = 2
-    words = launcher.command(attempt)
-    assert words[1:5] == ["-m", "torch.distributed.run", "--nproc-per-node", "2"]
-    assert words[words.index("--rdzv-endpoint") + 1] == "127.0.0.1:0"
+@pytest.fixture
+def two_processes(project):
+    """Starts a job of the tiny trainer in two processes."""
+
+    def start(**config):
+        job = started(project, **config)
+        Job.objects.filter(pk=job.pk).update(config=job.config | {"processes": 2})
+        job.refresh_from_db()
+        return job
+
+    return start
+
+
+def ranks_of(job):
+    """The ranks of a job that run now, without torchrun."""
+    found = machine.running([str(settings.RUNS_ROOT / str(job.pk)), "--attempt", str(job.attempts.count())])
+    return sorted(set(found) - set(job.attempts.values_list("pid", flat=True)))
+
+
+@pytest.mark.law("J2")
+def test_a_job_of_two_processes_is_said_once_and_goes_on_after_a_rank_was_killed(two_processes, project):
+    """The tiny trainer kills itself after its third step; torchrun ends the other rank and says 1."""
+    unbroken = seen_through(started(project, steps=6))
+    job = seen_through(two_processes(misbehaviour="dies", steps=6))
+    assert (job.state, job.attempts.get().outcome) == (Job.State.QUEUED, Attempt.Outcome.LOST)
+    job = seen_through(job)
+    assert (job.state, job.error_message) == (Job.State.SUCCEEDED, "")
+    assert curve(job) == curve(unbroken)
+    assert not ranks_of(job)
+
+
+@pytest.mark.law("J4")
+def test_a_cancel_reaches_every_rank_and_nothing_is_left_of_them(two_processes):
+    job = two_processes(steps=2000, seconds_a_step=0.05)
+    with worker_at_work(job):
+        assert len(ranks_of(job)) == 2
+        began = time.monotonic()
+        jobs.cancel(Job.objects.get(pk=job.pk))
+    assert time.monotonic() - began < 10
+    assert job.state == Job.State.CANCELLED
+    assert not ranks_of(job)
+
+
+def test_ranks_that_a_dead_worker_and_a_dead_torchrun_left_are_ended(two_processes, monkeypatch):
+    monkeypatch.setattr(launcher, "INTERRUPT_GRACE_SECONDS", 1.0)
+    job = two_processes(misbehaviour="deaf", steps=2000, seconds_a_step=0.05)
+    attempt = jobs.claim(job.pk, worker=f"{machine.host()}|{2**22 + 1}|1")
+    folder = settings.RUNS_ROOT / str(job.pk) / "attempt-1"
+    folder.mkdir()
+    launcher.write_job_file(attempt.job)
+    process = launcher.launch(attempt, folder)
+    jobs.launched(attempt, pid=process.pid)
+    wait_until((folder / "events.jsonl").exists)
+    process.kill()
+    process.wait()
+    assert len(ranks_of(job)) == 2
+    launcher.reap_orphans()
+    wait_until(lambda: not ranks_of(job))
+    job.refresh_from_db()
+    assert job.state == Job.State.QUEUED

@@ -137,6 +137,57 @@ def test_an_interrupted_job_goes_back_to_the_queue(project, rung):
     assert jobs.claim(job.pk).number == 2
 
 
+def test_a_paused_job_waits_for_a_person_and_then_goes_on(project, rung):
+    job = jobs.start(project=project, kind="tiny.train")
+    jobs.pause(jobs.claim(job.pk), message="The numbers look odd.")
+    job.refresh_from_db()
+    assert (job.state, job.error_code, job.error_message) == (Job.State.PAUSED, "paused", "The numbers look odd.")
+    assert job.attempts.get().outcome == Attempt.Outcome.PAUSED
+    sweeper.sweep()
+    assert jobs.claim(job.pk) is None, "nobody has said that it may go on"
+    jobs.resume(job)
+    assert (job.error_code, job.error_message) == ("", "")
+    assert jobs.claim(job.pk).number == 2
+    with pytest.raises(jobs.JobIsNotPaused):
+        jobs.resume(job)
+
+
+def test_a_paused_job_can_be_cancelled_and_jobs_that_wait_for_it_wait_on(project):
+    job = jobs.start(project=project, kind="tiny.train")
+    waiting = jobs.start(project=project, kind="tiny.refine", inputs={"policy": {"job": job.pk}})
+    jobs.pause(jobs.claim(job.pk), message="?")
+    sweeper.sweep()
+    waiting.refresh_from_db()
+    assert waiting.state == Job.State.WAITING
+    jobs.cancel(job)
+    assert (job.state, job.error_code) == (Job.State.CANCELLED, "")
+    waiting.refresh_from_db()
+    assert (waiting.state, waiting.error_code) == (Job.State.FAILED, "input_failed")
+
+
+def test_of_an_input_that_takes_many_each_is_resolved_and_becomes_a_parent(project):
+    digests = ["sha256:" + letter * 64 for letter in "bcd"]
+    for number, digest in enumerate(digests):
+        checkpoints.publish(project=project, kind="reward", digest=digest, card={}, name=f"reward {number}")
+    given = {"reward": "latest", "reward_2": digests[0], "reward_10": digests[1]}
+    job = jobs.start(project=project, kind="tiny.judged", inputs=given)
+    attempt = jobs.claim(job.pk)
+    assert attempt.job.inputs == {"reward": digests[2], "reward_2": digests[0], "reward_10": digests[1]}
+    made = finish(attempt)
+    assert {parent.digest for parent in made.parents.all()} == set(digests)
+    for name in ("reward_1", "reward_02", "reward_x", "policy_2"):
+        with pytest.raises(BadInput, match=name):
+            jobs.start(project=project, kind="tiny.judged", inputs={"reward": "latest", name: digests[0]})
+    with pytest.raises(BadInput) as refusal:
+        jobs.start(project=project, kind="tiny.judged", inputs={"reward": "latest", "reward_2": DIGEST})
+    assert set(refusal.value.fields) == {"reward_2"}
+
+
+def test_a_configuration_that_this_installation_does_not_allow_is_refused_before_it_starts(project):
+    with pytest.raises(jobs.BadJobConfig, match="not that many"):
+        jobs.start(project=project, kind="tiny.judged", config={"steps": 1000})
+
+
 # --- J4 ----------------------------------------------------------------------------------------
 
 

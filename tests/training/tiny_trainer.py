@@ -45,6 +45,8 @@ def train(run):  # noqa: C901 (each misbehaviour is one branch)
         run.savepoint(step, save)
         if config["misbehaviour"] == "refuses" and step == 2:
             raise program.BadRun("There is nothing to add up; give it more numbers.")
+        if config["misbehaviour"] == "pauses" and step == 2 and run.attempt == 1:
+            raise program.Paused("The sum grows too fast.")
         if config["misbehaviour"] == "dies" and step == 3 and run.attempt == 1:
             os.kill(os.getpid(), signal.SIGKILL)
         if run.stop.requested and config["misbehaviour"] != "deaf":

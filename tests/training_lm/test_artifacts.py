@@ -91,6 +91,22 @@ def test_damage_is_found_on_the_first_fetch(made, tmp_path, damage):
         store.fetch(digest)
 
 
+@pytest.mark.parametrize("damage", [b"123", b"12345", None])
+def test_what_is_not_whole_is_not_found_though_no_byte_is_read(made, tmp_path, damage, monkeypatch):
+    store = Store(tmp_path / "store")
+    digest = store.put(made)
+    monkeypatch.setattr(artifacts, "_hash", None)
+    home = store.find(digest)
+    assert (home / "weights").read_bytes() == b"1234"
+    (home / "weights").unlink()
+    if damage is not None:
+        (home / "weights").write_bytes(damage)
+    with pytest.raises(ArtifactDamaged, match="weights"):
+        store.find(digest)
+    with pytest.raises(ArtifactMissing):
+        store.find("sha256:" + "0" * 64)
+
+
 def test_a_cut_off_file_is_found_even_after_the_first_fetch(made, tmp_path):
     store = Store(tmp_path / "store")
     home = store.fetch(store.put(made))

@@ -7,10 +7,11 @@ import json
 import pytest
 import tiny
 import torch
-from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer
+from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer, pipeline
 
 from training.lm import backbone
 from training.lm.encoder import BadTokenizer
+from training.lm.generation import Generator, Sampling
 
 IDS = torch.arange(4, 24).view(1, 20)
 
@@ -25,6 +26,19 @@ def test_a_saved_policy_is_loaded_by_plain_transformers(tmp_path, family):
     turn = [{"role": "user", "content": "Hi"}]
     wanted = tiny.encoder().prompt_ids(turn)
     assert tokenizer.apply_chat_template(turn, add_generation_prompt=True, return_dict=False) == wanted
+
+
+def test_a_plain_pipeline_talks_with_a_saved_policy_and_hears_what_our_engine_says(tmp_path):
+    model, encoder, turn = tiny.causal_lm().eval(), tiny.encoder(), [{"role": "user", "content": "Hi"}]
+    backbone.save_policy(tmp_path, model, encoder)
+    said = pipeline("text-generation", model=str(tmp_path))(turn, max_new_tokens=8, do_sample=False)
+    ((ours,),) = Generator(model, end_id=encoder.eos_id, pad_id=encoder.pad_id).generate(
+        [encoder.prompt_ids(turn)],
+        keys=["talk"],
+        responses_per_prompt=1,
+        sampling=Sampling(max_new_tokens=8, temperature=0),
+    )
+    assert said[0]["generated_text"][-1] == {"role": "assistant", "content": encoder.text(ours.ids)}
 
 
 @pytest.mark.parametrize("family", ["llama", "gpt2"])

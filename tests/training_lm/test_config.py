@@ -115,3 +115,20 @@ def test_every_setting_of_a_trainer_says_what_it_is(cls):
 def test_a_pre_training_that_cannot_be_is_refused(settings):
     with pytest.raises(ConfigError):
         parse(PretrainConfig, settings)
+
+
+def test_settings_of_every_trainer_come_after_its_own_and_refuse_what_cannot_go_together():
+    names = list(schema(SFTConfig)["properties"])
+    assert names[0] == "epochs"
+    assert names[-1] == "parallel"
+    for wrong, field in (
+        ({"parallel": "fsdp", "optimizer": "muon"}, "optimizer"),
+        ({"lora_targets": ["q_proj"]}, "lora_rank"),
+        ({"processes": 0}, "processes"),
+    ):
+        with pytest.raises(ConfigError) as caught:
+            parse(SFTConfig, wrong)
+        assert list(caught.value.fields) == [field]
+    with pytest.raises(ConfigError) as caught:
+        parse(PretrainConfig, {"compile": True, "parallel": "fsdp"})
+    assert list(caught.value.fields) == ["compile"]

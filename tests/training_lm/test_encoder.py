@@ -26,6 +26,24 @@ def test_only_a_finished_response_ends_with_the_end_token(text):
     assert ENCODER.eos_id not in cut
 
 
+@given(texts)
+def test_the_bytes_of_the_tokens_are_those_of_the_text_also_where_a_token_is_half_a_letter(text):
+    assert b"".join(map(ENCODER.bytes_of, ENCODER.plain_ids(text))) == text.encode()
+
+
+def test_bytes_that_a_vocabulary_names_or_does_not_name():
+    class Tokenizer:
+        def decode(self, _ids):
+            return "\ufffd"
+
+        def convert_ids_to_tokens(self, token):
+            return ["<0xC3>", "\u2581strange"][token]
+
+    encoder = tiny.encoder()
+    encoder.tokenizer = Tokenizer()
+    assert [encoder.bytes_of(token) for token in (0, 1)] == [b"\xc3", None]
+
+
 @given(texts, texts)
 def test_a_conversation_is_what_sampling_sees_followed_by_the_response(prompt, response):
     messages = [Message("user", prompt)]

@@ -17,6 +17,7 @@ from training.lm.packing import (
     Document,
     PackedConversations,
     by_length,
+    packs_of_ranks,
     reading_windows,
     text_windows,
 )
@@ -119,3 +120,16 @@ def test_targets_are_exactly_the_tokens_that_are_to_be_learnt(sizes, seed):
 def test_an_empty_pack_is_refused():
     with pytest.raises(ValueError, match="at least one conversation"):
         PackedConversations([])
+
+
+@given(st.lists(st.integers(1, 60), min_size=1, max_size=40), st.integers(1, 100), st.integers(1, 5))
+def test_ranks_share_a_batch_evenly_and_take_equally_many_packs(lengths, limit, ranks):
+    conversations = [Conversation([number] * length, [True] * length) for number, length in enumerate(lengths)]
+    shares = packs_of_ranks(conversations, limit, ranks)
+    real = [[piece.ids[0] for pack, weight in share if weight for piece in pack] for share in shares]
+    assert sorted(number for own in real for number in own) == list(range(len(lengths)))
+    tokens = [sum(lengths[number] for number in own) for own in real]
+    assert max(tokens) - min(tokens) <= max(lengths)
+    assert len({len(share) for share in shares}) == 1
+    if ranks == 1:
+        assert [pack for pack, _ in shares[0]] == by_length(conversations, limit)

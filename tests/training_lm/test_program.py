@@ -107,6 +107,26 @@ def test_a_run_folder_without_a_job_is_refused(tmp_path):
         open_run(tmp_path)
 
 
+def test_the_other_ranks_build_too_but_write_nothing_and_say_only_errors(tmp_path, monkeypatch):
+    monkeypatch.setenv("RANK", "1")
+    run = open_run(write_job(tmp_path), 1)
+    built, waited = [], []
+    run.barrier = lambda: waited.append(len(built))
+    run.savepoint(1, lambda folder: built.append((folder / "state").write_text("a")))
+    run.publish(lambda folder: built.append((folder / "weights").write_text("b")), {})
+    assert waited == [1, 2], "each waits for the first when it has built its own"
+    run.reporter.metrics(1, {"loss": 1.0})
+    assert not list(run.attempt_dir.iterdir())
+    run.reporter.error("out_of_memory", "Only this rank knows.")
+    assert [event["event"] for event in events(tmp_path)] == ["error"]
+
+
+def test_several_processes_are_not_left_to_number_their_attempt(tmp_path, monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(BadRun, match="--attempt 1"):
+        open_run(write_job(tmp_path))
+
+
 @pytest.fixture
 def quiet(monkeypatch):
     """Leave this process's signals as they are."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 
 import pytest
@@ -18,6 +19,7 @@ from training.records import (
     RankingLine,
     RecordError,
     Response,
+    RewardLine,
     Sample,
     SampleLine,
     TextLine,
@@ -61,6 +63,7 @@ def rankings(draw, ids):
         shown=tuple(draw(st.permutations(ids))) if draw(st.booleans()) else (),
         seconds=draw(st.none() | st.floats(0, 1e6)),
         simulated=draw(st.booleans()),
+        weight=draw(st.floats(0.001, 100)),
     )
 
 
@@ -79,6 +82,7 @@ def ranking_lines(draw):
             max_size=3,
         ).map(tuple),
         simulated=st.booleans(),
+        weight=st.just(1.0) | st.floats(0.001, 100),
     )
     return RankingLine(
         id=draw(words),
@@ -111,8 +115,16 @@ lines = st.one_of(
         annotator=st.none() | texts,
         source=texts,
         simulated=st.booleans(),
+        started_from=st.none() | texts,
     ),
     ranking_lines(),
+    st.builds(
+        RewardLine,
+        prompt=prompts | st.just(()),
+        response=texts,
+        reward=st.none() | st.floats(-9, 9),
+        spread=st.none() | st.floats(0, 9),
+    ),
     st.builds(TextLine, text=words, split=splits, title=st.none() | texts, weight=st.floats(0.001, 100)),
     st.builds(
         SampleLine,
@@ -157,7 +169,12 @@ def test_any_text_is_a_line_or_a_record_error(cls, text):
 
 
 json_values = st.recursive(
-    st.none() | st.booleans() | st.integers(-3, 9) | st.floats() | st.text(max_size=5),
+    st.none()
+    | st.booleans()
+    | st.integers(-3, 9)
+    | st.sampled_from([10**30, -(10**400)])
+    | st.floats()
+    | st.text(max_size=5),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
     max_leaves=6,
 )
@@ -198,6 +215,7 @@ def placed(response, rank, rating=None):
         (ranking(placed("x", 1, 3), placed("y", 1, 5)), "rate them differently"),
         (ranking(placed("x", 1), placed("y", 3)), "dense ranks"),
         (ranking(placed("x", 2), placed("y", 2)), "dense ranks"),
+        (ranking(placed("x", 1), placed("y", 10**30)), "dense ranks"),
         (ranking(placed("x", 1)), "every response exactly once"),
         (ranking(placed("x", 1), placed("x", 2)), "every response exactly once"),
         (ranking(placed("x", 1, 8), placed("y", 1, 8)), "between 1 and 7"),
@@ -212,6 +230,13 @@ def test_a_ranking_that_contradicts_itself_is_refused(line, reason):
 @pytest.mark.parametrize("ratings", [(5, 3), (5, 5), (None, None), (None, 4)])
 def test_equal_ratings_may_be_ordered_and_imported_ratings_may_be_missing(ratings):
     RankingLine.from_json(ranking(placed("x", 1, ratings[0]), placed("y", 2, ratings[1])), 1)
+
+
+def test_a_number_that_no_float_can_hold_is_refused_by_its_field():
+    line = json.loads(ranking(placed("x", 1), placed("y", 2)))
+    line["judgements"][0]["weight"] = 10**400
+    with pytest.raises(RecordError, match=r"line 2: judgements\[0\].weight must be a finite number"):
+        RankingLine.from_json(json.dumps(line), 2)
 
 
 def test_an_empty_response_is_refused_by_line_and_field():
@@ -232,6 +257,15 @@ def test_a_dataset_is_read_as_it_was_written_and_its_card_counts_it(tmp_path):
     assert list(read_lines(TextLine, tmp_path)) == written
     assert card == json.loads((tmp_path / "card.json").read_text())
     assert card["splits"] == {"train": 4, "valid": 1, "test": 0}
+
+
+@pytest.mark.parametrize("opened", [open, gzip.open], ids=["plain", "gzip"])
+def test_bytes_that_are_no_text_are_refused_by_line(tmp_path, opened):
+    path = tmp_path / ("data.jsonl.gz" if opened is gzip.open else "data.jsonl")
+    with opened(path, "wb") as file:
+        file.write(b'{"text": "a", "split": "train"}\n{"text": "\xff", "split": "train"}\n')
+    with pytest.raises(RecordError, match="line 2: is not UTF-8 at byte 11"):
+        list(read_lines(TextLine, path))
 
 
 def test_a_bad_line_of_a_dataset_is_named_by_its_number(tmp_path):

@@ -26,7 +26,7 @@ METRICS_AT_ONCE = 20_000
 EVENTS_AT_ONCE = 1_000
 ATTEMPT_UNIT = 2**40
 """An events cursor is the attempt's number times this, plus the bytes of its events that were read."""
-SHOWN_EVENTS = {"note", "samples", "error", "done"}
+SHOWN_EVENTS = {"note", "samples", "alarm", "pause", "error", "done"}
 NUMBERS = {"type": "object", "additionalProperties": {"type": "array", "items": {"type": "array", "items": {}}}}
 
 
@@ -37,6 +37,9 @@ class InputSerializer(serializers.Serializer[Any]):
     kind = serializers.CharField()
     required = serializers.BooleanField()  # type: ignore[assignment]  # DRF's own attribute of that name is another
     default = serializers.CharField(allow_null=True)
+    many = serializers.BooleanField(  # type: ignore[assignment]  # DRF's own attribute is another
+        help_text="Whether further ones may be given, as `<name>_2`, `<name>_3` and so on."
+    )
 
 
 class KindSerializer(serializers.Serializer[Any]):
@@ -144,7 +147,7 @@ class JobDetailSerializer(JobSerializer):
 
 REFERENCES = {
     "type": "object",
-    "description": 'Input name -> a digest, "champion", "latest", "snapshot" or {"job": id}.',
+    "description": 'Input name -> a digest, "champion", "previous" (champion), "latest", "snapshot" or {"job": id}.',
     "additionalProperties": {
         "oneOf": [{"type": "string"}, {"type": "object", "properties": {"job": {"type": "integer"}}}]
     },
@@ -253,6 +256,17 @@ class Retry(APIView):
         return Response(JobDetailSerializer(job).data)
 
 
+class Resume(APIView):
+    """Letting a paused job go on."""
+
+    @extend_schema(request=None, responses=JobDetailSerializer, tags=["jobs"])
+    def post(self, request: Request, job_id: int) -> Response:
+        """Let a job that has paused go on from its savepoint: somebody has looked at what it paused for."""
+        job = whole(job_id, request, *access.RESEARCHERS)
+        jobs.resume(job)
+        return Response(JobDetailSerializer(job).data)
+
+
 class JobMetricsSerializer(serializers.Serializer[Any]):
     """Curves, as far as they have grown since the cursor."""
 
@@ -308,7 +322,7 @@ class Events(APIView):
 
     @extend_schema(parameters=[AFTER], responses=JobEventsSerializer, tags=["jobs"])
     def get(self, request: Request, job_id: int) -> Response:
-        """Notes, samples and errors since the cursor, each with `at` (epoch seconds) and `event`."""
+        """Notes, samples, alarms, pauses and errors since the cursor, each with `at` (epoch seconds) and `event`."""
         job = whole(job_id, request, *access.READERS)
         cursor, said = events_since(settings.RUNS_ROOT / str(job.pk), job.attempt_number, after(request))
         return Response({"cursor": cursor, "events": said})

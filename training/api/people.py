@@ -15,7 +15,7 @@ from rest_framework.permissions import AllowAny
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from training import access, projects
+from training import access, people, projects
 from training.api.paging import CURSOR, page, page_of
 from training.models import Membership, Project, User
 from training.refusals import Refusal
@@ -69,6 +69,7 @@ class SessionSerializer(serializers.Serializer[Any]):
 
     user = UserSerializer()
     memberships = MembershipSerializer(many=True)
+    may_create_projects = serializers.BooleanField()
 
 
 class CredentialsSerializer(serializers.Serializer[Any]):
@@ -78,10 +79,11 @@ class CredentialsSerializer(serializers.Serializer[Any]):
     password = serializers.CharField(max_length=500, trim_whitespace=False, write_only=True)
 
 
-def session_of(user: User) -> Response:
+def session_of(user: User, *, status: int = 200) -> Response:
     """The session as the browser sees it."""
-    memberships = user.memberships.select_related("project").order_by("project__name")
-    return Response(SessionSerializer({"user": user, "memberships": memberships}).data)
+    memberships = user.memberships.active().select_related("project").order_by("project__name")
+    said = {"user": user, "memberships": memberships, "may_create_projects": people.may_create(user)}
+    return Response(SessionSerializer(said).data, status=status)
 
 
 @method_decorator([csrf_protect, ensure_csrf_cookie], name="dispatch")
@@ -179,6 +181,21 @@ class ProjectDetailSerializer(ProjectSerializer):
         return projects.settings_of(membership.project)
 
 
+class NewProjectSerializer(serializers.Serializer[Any]):
+    """What a project is called; its short name is made of its name where none is given."""
+
+    name = serializers.CharField(max_length=150)
+    slug = serializers.SlugField(max_length=60, allow_blank=True, default="")
+    description = serializers.CharField(max_length=10_000, allow_blank=True, default="")
+
+
+class ProjectChangeSerializer(serializers.Serializer[Any]):
+    """What a project is to be called from now on."""
+
+    name = serializers.CharField(max_length=150, required=False)
+    description = serializers.CharField(max_length=10_000, allow_blank=True, required=False)
+
+
 class Projects(APIView):
     """The projects that the asker belongs to."""
 
@@ -187,7 +204,18 @@ class Projects(APIView):
     )
     def get(self, request: Request) -> Response:
         """My projects."""
-        return page(request, asker(request).memberships.select_related("project"), ProjectSerializer)
+        return page(request, asker(request).memberships.active().select_related("project"), ProjectSerializer)
+
+    @extend_schema(request=NewProjectSerializer, responses={201: ProjectDetailSerializer}, tags=["people"])
+    def post(self, request: Request) -> Response:
+        """Create a project and lead it. For those who lead a project already, and for the server's staff."""
+        by = asker(request)
+        if not people.may_create(by):
+            raise access.NotAllowed("Those who lead a project may create another one: ask one of them.")
+        given = NewProjectSerializer(data=request.data)
+        given.is_valid(raise_exception=True)
+        project = people.create_project(by=by, **given.validated_data)
+        return Response(ProjectDetailSerializer(access.membership_of(by, project.slug)).data, status=201)
 
 
 class OneProject(APIView):
@@ -200,3 +228,14 @@ class OneProject(APIView):
     def get(self, request: Request, slug: str) -> Response:
         """A project, my role in it, and its settings."""
         return Response(ProjectDetailSerializer(access.membership_of(asker(request), slug)).data)
+
+    @extend_schema(request=ProjectChangeSerializer, responses=ProjectDetailSerializer, tags=["people"])
+    def patch(self, request: Request, slug: str) -> Response:
+        """Give the project another name or description; its short name stays."""
+        membership = access.membership_of(asker(request), slug, *access.ADMINS)
+        given = ProjectChangeSerializer(data=request.data)
+        given.is_valid(raise_exception=True)
+        membership.project = people.change_project(
+            project=membership.project, by=asker(request), **given.validated_data
+        )
+        return Response(ProjectDetailSerializer(membership).data)

@@ -48,9 +48,9 @@ class FilesMissing(Refusal):
 
 
 def folder_of(digest: str) -> Path:
-    """The artefact's folder in the store."""
+    """The artefact's folder in the store. Its bytes are not read: whoever gets a file gets its hash with it."""
     try:
-        return artifacts.Store(settings.STORE_ROOT).fetch(digest)
+        return artifacts.Store(settings.STORE_ROOT).find(digest)
     except artifacts.ArtifactMissing as error:
         raise FilesMissing(str(error)) from error
 

@@ -9,13 +9,17 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch.nn import functional as F
-from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer
+from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer
 from transformers.utils import logging as transformers_logging
 
+from training.lm import adapters, distributed
 from training.lm.encoder import BadTokenizer, Encoder
+from training.lm.logprobs import matmul_dtype
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Sequence
+
+    from training.size import AnySize
 
 CPU = torch.device("cpu")
 transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]  # a trainer speaks through its events
@@ -27,15 +31,22 @@ class BadModel(ValueError):  # noqa: N818 - named for what is wrong
     code = "bad_model"
 
 
-def load_policy(path: Path | str, device: torch.device | str = CPU) -> tuple[Any, Encoder]:
-    """Load a causal LM and its encoder, in the dtype that the device computes in; dropout off, ready to train."""
-    model = _load(AutoModelForCausalLM, path, device)
+def load_policy(
+    path: Path | str, device: torch.device | str = CPU, *, dtype: torch.dtype | None = None
+) -> tuple[Any, Encoder]:
+    """Load a causal LM and its encoder, dropout off; by default in the dtype that the device computes in.
+
+    What is trained is loaded in float32 whatever the device computes in: in bfloat16 a small step changes nothing.
+    """
+    model = _load(AutoModelForCausalLM, path, device, dtype)
     return model, load_encoder(path, model)
 
 
-def load_scorer(path: Path | str, device: torch.device | str = CPU) -> tuple[Any, Encoder]:
+def load_scorer(
+    path: Path | str, device: torch.device | str = CPU, *, dtype: torch.dtype | None = None
+) -> tuple[Any, Encoder]:
     """Load a reward model (one raw logit; `config.reward_mean` and `config.reward_std` scale it) and its encoder."""
-    model = _load(AutoModelForSequenceClassification, path, device)
+    model = _load(AutoModelForSequenceClassification, path, device, dtype)
     if model.config.num_labels != 1:
         raise BadModel(f"{path} scores {model.config.num_labels} labels; a reward model has one")
     encoder = load_encoder(path, model)
@@ -58,18 +69,37 @@ def load_encoder(path: Path | str, model: Any | None = None) -> Encoder:
     return encoder
 
 
-def scorer_from_policy(path: Path | str, device: torch.device | str = CPU, *, seed: int) -> tuple[Any, Encoder]:
+def context_of(path: Path | str) -> int:
+    """Tell how many tokens the model in a folder reads at most, without loading it."""
+    return int(AutoConfig.from_pretrained(str(path)).max_position_embeddings)
+
+
+def scorer_from_policy(
+    path: Path | str, device: torch.device | str = CPU, *, seed: int, dtype: torch.dtype | None = None
+) -> tuple[Any, Encoder]:
     """Start a reward model from a policy: its trunk, and a head drawn from N(0, 1/sqrt(d + 1))."""
     encoder = load_encoder(path)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the head that is new is the head that we draw below
-        model = _load(AutoModelForSequenceClassification, path, device, num_labels=1, pad_token_id=encoder.pad_id)
-    width = model.score.in_features
+        model = _load(
+            AutoModelForSequenceClassification, path, device, dtype, num_labels=1, pad_token_id=encoder.pad_id
+        )
+    head = score_head(model)
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
-        model.score.weight.copy_(torch.randn(1, width, generator=generator) / (width + 1) ** 0.5)
+        head.weight.copy_(torch.randn(1, head.in_features, generator=generator) / (head.in_features + 1) ** 0.5)
+        if head.bias is not None:
+            head.bias.zero_()
     model.config.reward_mean, model.config.reward_std = 0.0, 1.0
     return model, encoder
+
+
+def score_head(model: Any) -> torch.nn.Linear:
+    """Give the last layer of a reward model: from a state to one logit."""
+    heads = [module for module in model.modules() if isinstance(module, torch.nn.Linear) and module.out_features == 1]
+    if not heads:
+        raise BadModel(f"{type(model).__name__} has no linear layer that ends in one score")
+    return heads[-1]
 
 
 def save_policy(folder: Path, model: Any, encoder: Encoder, *, dtype: torch.dtype | None = None) -> None:
@@ -95,8 +125,33 @@ def save_tokenizer(folder: Path, encoder: Encoder) -> None:
     path.write_text(json.dumps(settings, indent=2, sort_keys=True) + "\n")
 
 
+def to_train(model: Any, size: AnySize, device: torch.device, *, also_train: Sequence[str] = ()) -> distributed.Spread:
+    """Make a loaded model ready to be trained as the configuration says: adapters, checkpointing, parts on each rank.
+
+    `also_train` names modules that are trained whole beside adapters. An optimiser is made after this.
+    """
+    adapters.attach(model, size, also_train=also_train)
+    if size.activation_checkpointing:
+        checkpoint_activations(model)
+    return distributed.Spread(model, size.parallel, matmul_dtype(size.precision, device))
+
+
+def checkpoint_activations(model: Any) -> None:
+    """Let every layer compute its activations again in the backward pass instead of keeping them."""
+    model.activation_checkpointing_enable()
+
+
+def load_to_train(path: Path | str, size: AnySize, device: torch.device) -> Any:
+    """Load a causal LM that is to be trained: in float32, or, frozen under adapters, in what the device computes in.
+
+    Where it will be held in parts, no device holds the whole of it.
+    """
+    dtype = compute_dtype(device) if size.lora_rank else torch.float32
+    return _load(AutoModelForCausalLM, path, distributed.loading_device(size.parallel, device), dtype)
+
+
 def compute_dtype(device: torch.device | str) -> torch.dtype:
-    """Say which dtype weights are trained in on a device: float32 everywhere but on GPUs that have bfloat16."""
+    """Say which dtype frozen weights have on a device: float32 everywhere but on GPUs that have bfloat16."""
     device = torch.device(device)
     if device.type == "cuda" and torch.cuda.is_bf16_supported():
         return torch.bfloat16
@@ -109,9 +164,9 @@ def no_dropout(model: Any) -> None:
 
 
 def set_dropout(model: Any, p: float) -> None:
-    """Set the probability of every dropout layer and of attention dropout in the model."""
-    for module in model.modules():
-        if isinstance(module, torch.nn.Dropout):
+    """Set the probability of every dropout layer and of attention dropout in the model; adapters keep their own."""
+    for name, module in model.named_modules():
+        if isinstance(module, torch.nn.Dropout) and ".lora_dropout." not in name:
             module.p = p
         if isinstance(getattr(module, "attention_dropout", None), float):
             module.attention_dropout = p
@@ -143,32 +198,37 @@ def parameter_count(model: Any) -> int:
     return sum(parameter.numel() for parameter in model.parameters())
 
 
-def _load(auto: Any, path: Path | str, device: torch.device | str, **overrides: Any) -> Any:
+def _load(auto: Any, path: Path | str, device: torch.device | str, dtype: torch.dtype | None, **overrides: Any) -> Any:
     folder = Path(path)
     if folder.is_dir() and not (folder / "config.json").is_file():
         raise BadModel(f"{folder} holds no config.json, so no transformers model")
-    model = auto.from_pretrained(str(path), dtype=compute_dtype(device), attn_implementation="sdpa", **overrides)
-    model.to(device)
+    dtype = dtype or compute_dtype(device)
+    if torch.device(device).type == "meta":
+        with torch.device("meta"):
+            shape = AutoConfig.from_pretrained(str(path), **overrides)
+            model = auto.from_config(shape, dtype=dtype, attn_implementation="sdpa")
+    else:
+        model = auto.from_pretrained(str(path), dtype=dtype, attn_implementation="sdpa", **overrides)
+        model.to(device)
     no_dropout(model)
     return model
 
 
 def _save(folder: Path, model: Any, encoder: Encoder, dtype: torch.dtype | None) -> None:
+    """Write what `transformers` loads: adapters merged, parts gathered. All ranks call it; the first writes."""
     folder = Path(folder)
+    state: dict[str, torch.Tensor] = {}
+    own = model.dtype if adapters.active(model) else None
+    for names, tensor in adapters.merged(model):
+        # Tied tensors stay one tensor after the conversion, or the file would hold them twice.
+        state |= dict.fromkeys(names, _converted(distributed.whole(tensor), dtype or own or tensor.dtype))
+    if not distributed.is_first():
+        return
     folder.mkdir(parents=True, exist_ok=True)
-    state: Mapping[str, torch.Tensor] = model.state_dict()
-    # Tied tensors stay one tensor after the conversion, or the file would hold them twice.
-    converted: dict[int, torch.Tensor] = {}
-    for name in state:
-        tensor = state[name]
-        key = tensor.data_ptr()
-        if key not in converted:
-            floating = tensor.is_floating_point() and dtype is not None
-            converted[key] = tensor.detach().to("cpu", dtype if floating else tensor.dtype)
     kept = model.config.dtype
     model.config.dtype = dtype or compute_dtype(CPU)
     try:
-        model.save_pretrained(folder, state_dict={name: converted[state[name].data_ptr()] for name in state})
+        model.save_pretrained(folder, state_dict=state)
     finally:
         model.config.dtype = kept
     if dtype is not None:
@@ -176,3 +236,10 @@ def _save(folder: Path, model: Any, encoder: Encoder, dtype: torch.dtype | None)
         config["dtype"] = str(dtype).removeprefix("torch.")
         (folder / "config.json").write_text(json.dumps(config, indent=2, sort_keys=True) + "\n")
     save_tokenizer(folder, encoder)
+
+
+def _converted(tensor: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+    """A copy on the CPU in that dtype if it is of a floating one; ranks that write nothing keep nothing."""
+    if not distributed.is_first():
+        return tensor.new_empty(0)
+    return tensor.detach().to("cpu", dtype if tensor.is_floating_point() else tensor.dtype)

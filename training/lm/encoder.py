@@ -90,6 +90,16 @@ class Encoder:
         """Decode ids to text, without special tokens; `text(response_ids(x)) == x` for byte-level tokenizers."""
         return str(self.tokenizer.decode(list(ids), skip_special_tokens=True, clean_up_tokenization_spaces=False))
 
+    def bytes_of(self, token: int) -> bytes | None:
+        """Give the bytes that a token stands for, which may be part of a letter; None where nothing says which."""
+        text = str(self.tokenizer.decode([token]))
+        if "\ufffd" not in text:
+            return text.encode()
+        piece = str(self.tokenizer.convert_ids_to_tokens(token))
+        if byte := re.fullmatch("<0x([0-9A-F]{2})>", piece):
+            return bytes.fromhex(byte[1])
+        return bytes(_BYTES[letter] for letter in piece) if all(letter in _BYTES for letter in piece) else None
+
     def _guarded_prompt_ids(self, messages: list[dict[str, str]]) -> list[int]:
         """Encode turns in which somebody wrote what looks like a special token: there it is plain text."""
         marks = [f" \ue000{index}\ue001 " for index in range(len(messages))]
@@ -111,6 +121,16 @@ class Encoder:
             text, add_special_tokens=False, split_special_tokens=not specials, verbose=False
         )["input_ids"]
         return ids
+
+
+def _bytes_of_letters() -> dict[str, int]:
+    """Which byte each letter stands for in the vocabulary of a byte-level tokenizer, as GPT-2 chose them."""
+    printable = [*range(33, 127), *range(161, 173), *range(174, 256)]
+    others = [byte for byte in range(256) if byte not in printable]
+    return {chr(byte): byte for byte in printable} | {chr(256 + place): byte for place, byte in enumerate(others)}
+
+
+_BYTES = _bytes_of_letters()
 
 
 def _plain(messages: Iterable[Message] | Iterable[dict[str, str]]) -> list[dict[str, str]]:

@@ -1,37 +1,43 @@
 """K sampled responses for each prompt, the prompt computed once.
 
 The keys and values of a prompt are computed in one pass and shared by its K responses; the responses' own keys and
-values lie in a buffer made once. A *slot* holds one prompt and its K rows; when all K have ended, the slot takes the
-next prompt. Each row draws from a random stream of its own, named by (seed, prompt key, k): which prompts share a
-batch changes no draw.
+values lie in a buffer made once. A *slot* holds one prompt and its K rows. A row that has ended leaves the batch at
+once; when all K have, the slot takes the next prompt. Each row draws from a random stream of its own, named by (seed,
+prompt key, k): which prompts share a batch changes no draw.
 
 Log-probabilities are those of the policy at the sampling temperature, before top-k or top-p cut anything off: these
-are what PPO's ratio needs (training on the cut distribution's would bias it).
+are what PPO's ratio needs (training on the cut distribution's would bias it). Where a response cannot end yet
+(`min_new_tokens`) they are those of the distribution without the end, which PPO learns from in the same way.
 """
 
 from __future__ import annotations
 
-import hashlib
 from collections import deque
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
-from torch.nn import functional as F
 
 from training.config import ConfigError
-from training.lm.logprobs import trunk_and_head
+from training.lm.decoding import Cache, Prompts, Step, backbone_for
+from training.lm.drawing import Drawn, draw, stream
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from torch import Tensor
     from transformers import PreTrainedModel
 
+PREFILL_TOKENS = 8192
+"""Prompts enter in passes of about so many tokens."""
+LOOK_EVERY = 8
+"""Tokens that are drawn between two looks at them where looking means waiting for a device."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sampling:
-    """How tokens are drawn."""
+    """How tokens are drawn, and what is told of them."""
 
     max_new_tokens: int = 128
     """The longest response, its end token included."""
@@ -47,6 +53,8 @@ class Sampling:
     """Texts that end a response once it holds one of them."""
     seed: int = 0
     """Names the random streams, together with each prompt's key and k."""
+    alternatives: int = 0
+    """How many of the likeliest tokens are told in the place of each that was drawn."""
 
     def __post_init__(self) -> None:
         if self.max_new_tokens < 1:
@@ -57,6 +65,8 @@ class Sampling:
             raise ConfigError(f"top_k is {self.top_k}; it is 0 (off) or more")
         if not 0 < self.top_p <= 1:
             raise ConfigError(f"top_p is {self.top_p}; it lies above 0 and is at most 1")
+        if self.alternatives < 0:
+            raise ConfigError(f"alternatives is {self.alternatives}; it is 0 (none) or more")
 
 
 @dataclass(slots=True)
@@ -65,160 +75,37 @@ class Response:
 
     ids: its tokens, the end token included when it was drawn. logprobs: as many numbers, log π(token) at the sampling
     temperature. finished: whether the end token was drawn, or a text of `Sampling.stop`, rather than the length
-    reached. stopped: whether it was such a text; the ids still hold it.
+    reached. stopped: whether it was such a text; the ids still hold it. likeliest: where `Sampling.alternatives` asks,
+    for each token the likeliest ones in its place with their log-probabilities, the likeliest first.
     """
 
     ids: list[int] = field(default_factory=list)
     logprobs: list[float] = field(default_factory=list)
     finished: bool = False
     stopped: bool = False
+    likeliest: list[list[tuple[int, float]]] = field(default_factory=list)
 
 
-def stream(seed: int, prompt_key: str, k: int, length: int) -> Tensor:
-    """Draw the `length` uniform numbers that response k of this prompt will use, one a token. (length,) float64."""
-    digest = hashlib.sha256(f"{seed}\x1f{prompt_key}\x1f{k}".encode()).digest()
-    generator = torch.Generator().manual_seed(int.from_bytes(digest[:8], "big") >> 1)
-    return torch.rand(length, generator=generator, dtype=torch.float64)
-
-
-def draw(logits: Tensor, uniform: Tensor, sampling: Sampling, *, barred: Tensor | None = None) -> tuple[Tensor, Tensor]:
-    """Draw one token a row by inverting the distribution function at `uniform`.
-
-    logits (N, V), uniform (N,) in [0, 1); barred (N, V) is True on tokens that may not be drawn. Returns token ids
-    (N,) and their log-probabilities (N,) at the sampling temperature, before anything was barred or truncated.
-    """
-    logprobs = F.log_softmax(logits.float() / (sampling.temperature or 1.0), dim=-1)
-    allowed = logprobs if barred is None else logprobs.masked_fill(barred, -torch.inf)
-    if sampling.temperature == 0:
-        token = allowed.argmax(-1)
-        return token, logprobs.gather(-1, token.unsqueeze(-1)).squeeze(-1)
-    probs = _truncate(allowed, sampling).exp()
-    cumulative = probs.cumsum(-1, dtype=torch.float64)
-    threshold = uniform.to(cumulative).unsqueeze(-1) * cumulative[:, -1:]
-    token = torch.searchsorted(cumulative, threshold, right=True).clamp_(max=logits.shape[-1] - 1).squeeze(-1)
-    return token, logprobs.gather(-1, token.unsqueeze(-1)).squeeze(-1)
-
-
-def _truncate(logprobs: Tensor, sampling: Sampling) -> Tensor:
-    """Set what top-k and top-p cut off to -inf. The likeliest token always stays."""
-    if sampling.top_k and sampling.top_k < logprobs.shape[-1]:
-        least = logprobs.topk(sampling.top_k, dim=-1).values[:, -1:]
-        logprobs = logprobs.masked_fill(logprobs < least, -torch.inf)
-    if sampling.top_p < 1:
-        ordered, order = logprobs.sort(dim=-1, descending=True)
-        before = ordered.exp().cumsum(-1) - ordered.exp()
-        cut = torch.zeros_like(before, dtype=torch.bool).scatter_(-1, order, before >= sampling.top_p)
-        logprobs = logprobs.masked_fill(cut, -torch.inf)
-    return logprobs
-
-
-class _Prefill:
-    """Causal attention over right-padded prompts that keeps each layer's keys and values in the slots' buffers."""
-
-    def __init__(self, cache: _SlotCache, slots: Tensor) -> None:
-        self.cache, self.slots = cache, slots
-
-    def attend(
-        self, layer: int, query: Tensor, key: Tensor, value: Tensor, *, scaling: float, dropout: float
-    ) -> Tensor:
-        """Attend causally: a prompt's tokens come first in its row, so none of them sees the padding."""
-        self.cache.keep_prompt(layer, self.slots, key, value)
-        gqa = query.shape[1] != key.shape[1]
-        return F.scaled_dot_product_attention(
-            query, key, value, is_causal=True, dropout_p=dropout, scale=scaling, enable_gqa=gqa
-        )
-
-
-class _SlotCache:
-    """Keys and values of S slots: each prompt's once, (S, H, P, D), and its K rows' own, (S, H, K, R, D)."""
-
-    def __init__(self, slot_count: int, responses: int, prompt_tokens: int, new_tokens: int) -> None:
-        self.slot_count, self.responses = slot_count, responses
-        self.prompt_tokens, self.new_tokens = prompt_tokens, new_tokens
-        self.prompt: dict[int, tuple[Tensor, Tensor]] = {}
-        self.own: dict[int, tuple[Tensor, Tensor]] = {}
-
-    def keep_prompt(self, layer: int, slots: Tensor, key: Tensor, value: Tensor) -> None:
-        """Store the keys and values (n, H, P', D) of the prompts that enter these n slots."""
-        _, heads, tokens, depth = key.shape
-        if layer not in self.prompt:
-            shape = (self.slot_count, heads, self.prompt_tokens, depth)
-            self.prompt[layer] = (key.new_zeros(shape), key.new_zeros(shape))
-            own = (self.slot_count, heads, self.responses, self.new_tokens, depth)
-            self.own[layer] = (key.new_zeros(own), key.new_zeros(own))
-        for buffer, new in zip(self.prompt[layer], (key, value), strict=True):
-            buffer[slots, :, :tokens] = new
-
-    def select(self, slots: Tensor) -> None:
-        """Keep these slots only, in this order."""
-        self.slot_count = len(slots)
-        for buffers in (self.prompt, self.own):
-            for layer, (key, value) in buffers.items():
-                buffers[layer] = (key[slots], value[slots])
-
-
-class _Decode:
-    """One new token a row: its query sees its slot's prompt and its own row's tokens so far."""
-
-    def __init__(self, cache: _SlotCache, written: Tensor, prompt_bias: Tensor) -> None:
-        """written: (S, K) how many own tokens each row holds already; prompt_bias: (S, 1, 1, P) 0 or -inf."""
-        self.cache, self.prompt_bias = cache, prompt_bias
-        self.at = written.unsqueeze(1)[..., None, None]
-        self.tokens = int(written.max()) + 1
-        places = torch.arange(self.tokens, device=written.device)
-        unseen = places > written.unsqueeze(-1)
-        self.own_bias = torch.zeros(unseen.shape, device=written.device).masked_fill_(unseen, -torch.inf).unsqueeze(1)
-        self.uniform_at = int(written.min()) if bool((written == written.min()).all()) else None
-
-    def attend(
-        self, layer: int, query: Tensor, key: Tensor, value: Tensor, *, scaling: float, dropout: float
-    ) -> Tensor:
-        """Attend: query (S·K, H, 1, D); key, value (S·K, H_kv, 1, D)."""
-        del dropout  # nothing is dropped while sampling
-        cache = self.cache
-        S, K, (N, H, _, D) = cache.slot_count, cache.responses, query.shape
-        kv_heads = key.shape[1]
-        prompt_key, prompt_value = cache.prompt[layer]
-        own_key, own_value = self._write(layer, key, value)
-        # Heads that share keys become further queries of the same key head.
-        q = query.view(S, K, kv_heads, H // kv_heads, D).permute(0, 2, 1, 3, 4)  # (S, Hkv, K, G, D)
-        groups = q.shape[3]
-        to_prompt = (q.reshape(S, kv_heads, K * groups, D) * scaling) @ prompt_key.transpose(-1, -2) + self.prompt_bias
-        to_own = (q * scaling) @ own_key.transpose(-1, -2) + self.own_bias.unsqueeze(-2)  # (S, Hkv, K, G, t)
-        weights = torch.cat([to_prompt.view(S, kv_heads, K, groups, -1), to_own], dim=-1).softmax(-1)
-        on_prompt, on_own = weights.tensor_split([prompt_key.shape[2]], dim=-1)
-        out = (on_prompt.reshape(S, kv_heads, K * groups, -1) @ prompt_value).view(S, kv_heads, K, groups, D)
-        out = out + on_own @ own_value
-        by_row: Tensor = out.permute(0, 2, 1, 3, 4).reshape(N, H, 1, D)
-        return by_row
-
-    def _write(self, layer: int, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
-        cache, views = self.cache, []
-        for buffer, new in zip(cache.own[layer], (key, value), strict=True):
-            rows = new.view(cache.slot_count, cache.responses, new.shape[1], 1, -1).transpose(1, 2)
-            if self.uniform_at is not None:
-                buffer[:, :, :, self.uniform_at] = rows.squeeze(3)
-            else:
-                buffer.scatter_(3, self.at.expand_as(rows), rows)
-            views.append(buffer[:, :, :, : self.tokens])
-        return views[0], views[1]
+def before_stop(text: str, stops: Sequence[str]) -> str:
+    """Cut a text at the first of these stops."""
+    return text[: min((place for stop in stops if (place := text.find(stop)) >= 0), default=len(text))]
 
 
 @dataclass(slots=True)
 class _Slot:
-    """One prompt in flight."""
+    """One prompt in flight: which it is, its K rows, how many of them still write, how many tokens each has read."""
 
     prompt: int
-    uniforms: Tensor  # (K, max_new_tokens)
     rows: list[Response]
     open_rows: int
+    age: int = 0
 
 
 class Generator:
-    """Samples K responses a prompt from one model, which must have been loaded with our attention.
+    """Samples K responses a prompt from one model, with its weights as they are when this is made.
 
-    end_id ends a response. `slot_count` prompts are in flight at a time. `decode` gives the text of ids; only
-    stopping at texts needs it.
+    Models that are not built like Llama or Qwen must have been loaded with our attention. end_id ends a response.
+    `slot_count` prompts are in flight at a time. `decode` gives the text of ids; only stopping at texts needs it.
     """
 
     def __init__(
@@ -233,8 +120,10 @@ class Generator:
         self.model, self.end_id, self.pad_id, self.slot_count = model, end_id, pad_id, slot_count
         self.decode = decode
         self.device = next(model.parameters()).device
+        self.looks_ahead = self.device.type != "cpu"
+        with self._sampling():
+            self.backbone = backbone_for(model)
 
-    @torch.no_grad()
     def generate(
         self,
         prompts: Sequence[Sequence[int]],
@@ -244,7 +133,7 @@ class Generator:
         sampling: Sampling,
         stop: Callable[[], bool] = lambda: False,
         progress: Callable[[int], None] = lambda _: None,
-        on_token: Callable[[int, int, Response], None] = lambda *_: None,
+        on_token: Callable[[int, int, Response], None] | None = None,
     ) -> list[list[Response]] | None:
         """Sample `responses_per_prompt` responses for every prompt.
 
@@ -254,52 +143,64 @@ class Generator:
         """
         if sampling.stop and self.decode is None:
             raise ConfigError("stopping at texts needs a generator that can decode")
-        state = _State(
-            self,
-            slot_count=min(self.slot_count, max(len(prompts), 1)),
-            responses=responses_per_prompt,
-            prompt_tokens=max((len(prompt) for prompt in prompts), default=0),
-            sampling=sampling,
-            on_token=on_token,
-        )
+        longest = max((len(prompt) for prompt in prompts), default=0)
+        with self._sampling():
+            self.backbone.prepare(longest + sampling.max_new_tokens)
+            batch = _Batch(
+                self,
+                slot_count=min(self.slot_count, max(len(prompts), 1)),
+                responses=responses_per_prompt,
+                prompt_tokens=longest,
+                sampling=sampling,
+                on_token=on_token,
+            )
+            return _run(batch, prompts, keys, stop=stop, progress=progress)
+
+    @contextmanager
+    def _sampling(self) -> Iterator[None]:
+        """Switch off what belongs to training: dropout and gradients."""
         was_training = self.model.training
         self.model.train(mode=False)
         try:
-            return self._run(prompts, keys, state, stop=stop, progress=progress)
+            with torch.no_grad():
+                yield
         finally:
             self.model.train(was_training)
 
-    def _run(
-        self,
-        prompts: Sequence[Sequence[int]],
-        keys: Sequence[str],
-        state: _State,
-        *,
-        stop: Callable[[], bool],
-        progress: Callable[[int], None],
-    ) -> list[list[Response]] | None:
-        results: list[list[Response]] = [[] for _ in prompts]
-        waiting = deque(sorted(range(len(prompts)), key=lambda i: len(prompts[i])))
-        done = 0
-        while waiting or state.live:
-            if stop():
-                return None
-            entering = state.room_for(len(waiting))
-            if entering:
-                chosen = [waiting.popleft() for _ in range(entering)]
-                state.enter([(i, list(prompts[i]), keys[i]) for i in chosen])
-            state.step()
-            for slot in state.leave():
-                results[slot.prompt] = slot.rows
-                done += 1
-                progress(done)
-            if not waiting:
-                state.close_gaps()
-        return results
+
+def _run(
+    batch: _Batch,
+    prompts: Sequence[Sequence[int]],
+    keys: Sequence[str],
+    *,
+    stop: Callable[[], bool],
+    progress: Callable[[int], None],
+) -> list[list[Response]] | None:
+    results: list[list[Response]] = [[] for _ in prompts]
+    waiting = deque(sorted(range(len(prompts)), key=lambda i: len(prompts[i])))
+    done = 0
+    while waiting or batch.live:
+        if stop():
+            return None
+        entering = [waiting.popleft() for _ in range(batch.room_for(len(waiting)))]
+        batch.enter([(i, prompts[i], keys[i]) for i in entering])
+        batch.step()
+        for slot in batch.leave():
+            results[slot.prompt] = slot.rows
+            done += 1
+            progress(done)
+        if not waiting:
+            batch.close_gaps()
+    return results
 
 
-class _State:
-    """The rows in flight and the token that each is about to read."""
+class _Batch:
+    """The slots, and the token that each of their rows is about to read. S slots of K cells, n rows that still write.
+
+    On a CPU each token is looked at as it is drawn, and a row that has ended leaves the products at once. On a GPU,
+    where waiting for a token costs more than computing a few in vain, all cells are computed and tokens are looked at
+    several at a time, unless somebody waits for each.
+    """
 
     def __init__(
         self,
@@ -309,18 +210,29 @@ class _State:
         responses: int,
         prompt_tokens: int,
         sampling: Sampling,
-        on_token: Callable[[int, int, Response], None],
+        on_token: Callable[[int, int, Response], None] | None,
     ) -> None:
-        self.owner, self.K, self.sampling, self.on_token = owner, (K := responses), sampling, on_token
+        self.owner, self.K, self.sampling, self.on_token = owner, responses, sampling, on_token
         # A text of n bytes ends within the last n tokens, and a token before them may hold half a letter.
         self.tail = max((len(text.encode()) for text in sampling.stop), default=0) + 4
-        self.cache = _SlotCache(slot_count, K, prompt_tokens, sampling.max_new_tokens)
+        self.look_every = LOOK_EVERY if owner.looks_ahead and on_token is None and not sampling.stop else 1
+        self.unseen: list[Drawn] = []  # what was drawn and not looked at yet
         self.slots: list[_Slot | None] = [None] * slot_count
-        device = owner.device
-        self.prompt_bias = torch.full((slot_count, 1, 1, prompt_tokens), -torch.inf, device=device)
-        self.prompt_length = torch.zeros(slot_count, 1, dtype=torch.int64, device=device)
-        self.written = torch.zeros(slot_count, K, dtype=torch.int64, device=device)
-        self.next_token = torch.full((slot_count, K), owner.pad_id, dtype=torch.int64, device=device)
+        self.writing: list[int] = []  # the cells whose rows still write
+        self.rows: Tensor | None = None  # the same, where not every cell is computed
+        self.cache = Cache(
+            slot_count=slot_count,
+            responses=responses,
+            prompt_tokens=prompt_tokens,
+            new_tokens=sampling.max_new_tokens + self.look_every - 1,
+            dtype=owner.backbone.dtype,
+        )
+        cells, device = slot_count * responses, owner.device
+        self.age = torch.zeros(slot_count, dtype=torch.int64, device=device)  # tokens that the rows of a slot have read
+        self.prompt_length = torch.zeros_like(self.age)
+        self.prompt_bias = torch.zeros(slot_count, prompt_tokens, dtype=self.cache.dtype, device=device)
+        self.next_token = torch.zeros(cells, dtype=torch.int64, device=device)
+        self.uniforms = torch.zeros(cells, sampling.max_new_tokens, dtype=torch.float64, device=device)
 
     @property
     def live(self) -> bool:
@@ -333,43 +245,58 @@ class _State:
         enough = max(1, len(self.slots) // 4)
         return min(free, waiting) if free >= enough or free >= waiting else 0
 
-    def enter(self, arrivals: list[tuple[int, list[int], str]]) -> None:
-        """Compute the prompts that enter, in one pass, and draw the first token of each of their rows."""
-        free = [i for i, slot in enumerate(self.slots) if slot is None][: len(arrivals)]
-        where = torch.tensor(free, device=self.owner.device)
-        lengths = torch.tensor([len(ids) for _, ids, _ in arrivals], device=self.owner.device)
-        width = int(lengths.max())
-        ids = torch.full((len(arrivals), width), self.owner.pad_id, device=self.owner.device)
-        for row, (_, prompt, _) in enumerate(arrivals):
+    def enter(self, arrivals: Sequence[tuple[int, Sequence[int], str]]) -> None:
+        """Compute the prompts that enter, in passes of bounded size, and draw the first token of each of their rows."""
+        free = [i for i, slot in enumerate(self.slots) if slot is None]
+        start = 0
+        while start < len(arrivals):
+            end = start + 1
+            longest = len(arrivals[start][1])
+            while end < len(arrivals) and (end + 1 - start) * max(longest, len(arrivals[end][1])) <= PREFILL_TOKENS:
+                longest = max(longest, len(arrivals[end][1]))
+                end += 1
+            self._enter(free[start:end], arrivals[start:end])
+            start = end
+
+    def _enter(self, slots: list[int], arrivals: Sequence[tuple[int, Sequence[int], str]]) -> None:
+        device, K = self.owner.device, self.K
+        where = torch.tensor(slots, device=device)
+        lengths = torch.tensor([len(ids) for _, ids, _ in arrivals])
+        ids = torch.full((len(arrivals), int(lengths.max())), self.owner.pad_id)
+        uniforms = []
+        for row, (index, prompt, key) in enumerate(arrivals):
             ids[row, : len(prompt)] = torch.tensor(prompt)
-        positions = torch.arange(width, device=ids.device).unsqueeze(0).expand_as(ids)
-        logits = self._forward(ids, positions, _Prefill(self.cache, where), keep=lengths - 1)
-        self.prompt_bias[where] = torch.where(
-            torch.arange(self.prompt_bias.shape[-1], device=ids.device) < lengths.view(-1, 1, 1, 1), 0.0, -torch.inf
-        )
-        self.prompt_length[where, 0] = lengths
-        self.written[where] = 0
-        for slot, (index, _, key) in zip(free, arrivals, strict=True):
-            count = self.sampling.max_new_tokens
-            uniforms = torch.stack([stream(self.sampling.seed, key, k, count) for k in range(self.K)])
-            self.slots[slot] = _Slot(index, uniforms, [Response() for _ in range(self.K)], self.K)
-        self._choose(free, logits.repeat_interleave(self.K, dim=0))
+            uniforms += [stream(self.sampling.seed, key, k, self.sampling.max_new_tokens) for k in range(K)]
+            self.slots[slots[row]] = _Slot(index, [Response() for _ in range(K)], K)
+        ids, lengths = ids.to(device), lengths.to(device)
+        positions = torch.arange(ids.shape[1], device=device).unsqueeze(0).expand_as(ids)
+        logits = self.owner.backbone.logits(ids, positions, Prompts(self.cache, where), keep=lengths - 1)
+        places = torch.arange(self.prompt_bias.shape[1], device=device)
+        self.prompt_bias[where] = _bias(places < lengths.unsqueeze(1), self.prompt_bias.dtype)
+        self.prompt_length[where], self.age[where] = lengths, 0
+        cells = (where.unsqueeze(1) * K + torch.arange(K, device=device)).flatten()
+        own = torch.stack(uniforms).to(device)
+        self.uniforms[cells] = own
+        drawn = self._draw(logits.repeat_interleave(K, dim=0), own[:, 0], torch.zeros_like(cells))
+        self.next_token[cells] = drawn.tokens
+        self.writing = sorted(self.writing + self._take(cells.tolist(), Drawn(*(each.unsqueeze(0) for each in drawn))))
+        self._choose_rows()
 
     def step(self) -> None:
-        """Read each row's last token and draw the next one. Rows that have ended idle until their slot leaves."""
-        if not self.live:
+        """Let each row read its last token and draw the next one."""
+        if not self.writing:
             return
-        layout = _Decode(self.cache, self.written, self.prompt_bias)
-        positions = (self.prompt_length + self.written).reshape(-1, 1)
-        logits = self._forward(self.next_token.reshape(-1, 1), positions, layout, keep=None)
-        self.written += 1
-        self.written.clamp_(max=self.sampling.max_new_tokens - 1)
-        live = [i for i, slot in enumerate(self.slots) if slot is not None]
-        rows = torch.tensor(live, device=logits.device)
-        self._choose(live, logits.view(len(self.slots), self.K, -1)[rows].flatten(0, 1))
+        live = [slot for slot in self.slots if slot is not None]
+        ages = {slot.age for slot in live}
+        column = self.age if len(ages) > 1 else ages.pop()
+        self.unseen.append(self._advance(column, width=max(slot.age for slot in live) + 1))
+        for slot in live:
+            slot.age += 1
+        if len(self.unseen) == self.look_every:
+            self._look()
 
     def leave(self) -> list[_Slot]:
-        """Take out the slots whose K rows have all ended, and close the gaps when few are left."""
+        """Take out the slots whose K rows have all ended."""
         gone = [(i, slot) for i, slot in enumerate(self.slots) if slot is not None and slot.open_rows == 0]
         for i, _ in gone:
             self.slots[i] = None
@@ -377,46 +304,99 @@ class _State:
 
     def close_gaps(self) -> None:
         """Drop the empty slots; worth it once no prompt waits and a third of them is empty."""
-        live = [i for i, slot in enumerate(self.slots) if slot is not None]
-        if not live or len(live) * 3 > len(self.slots) * 2:
+        kept = [i for i, slot in enumerate(self.slots) if slot is not None]
+        if not kept or self.unseen or len(kept) * 3 > len(self.slots) * 2:
             return
-        keep = torch.tensor(live, device=self.owner.device)
-        self.cache.select(keep)
-        self.slots = [self.slots[i] for i in live]
-        self.prompt_bias, self.prompt_length = self.prompt_bias[keep], self.prompt_length[keep]
-        self.written, self.next_token = self.written[keep], self.next_token[keep]
+        slots = torch.tensor(kept, device=self.owner.device)
+        cells = (slots.unsqueeze(1) * self.K + torch.arange(self.K, device=slots.device)).flatten()
+        self.cache.select(slots)
+        self.age, self.prompt_length, self.prompt_bias = (
+            each[slots] for each in (self.age, self.prompt_length, self.prompt_bias)
+        )
+        self.next_token, self.uniforms = self.next_token[cells], self.uniforms[cells]
+        place = {cell: i for i, cell in enumerate(cells.tolist())}
+        self.slots, self.writing = [self.slots[i] for i in kept], [place[cell] for cell in self.writing]
+        self._choose_rows()
 
-    def _choose(self, slots: list[int], logits: Tensor) -> None:
-        """Draw a token for each row of these slots; logits (len(slots)·K, V)."""
-        holders = [slot for i in slots if (slot := self.slots[i]) is not None]
-        uniform = torch.stack([_next_uniform(slot, k) for slot in holders for k in range(self.K)])
-        barred = self._too_early_to_end(holders, logits)
-        tokens, logprobs = draw(logits, uniform.to(logits.device), self.sampling, barred=barred)
-        self.next_token[torch.tensor(slots, device=tokens.device)] = tokens.view(-1, self.K)
-        for slot, ids, values in zip(
-            holders, tokens.view(-1, self.K).tolist(), logprobs.view(-1, self.K).tolist(), strict=True
-        ):
-            self._append(slot, ids, values)
+    def _advance(self, column: Tensor | int, width: int) -> Drawn:
+        """Compute a step of the rows.
 
-    def _too_early_to_end(self, holders: list[_Slot], logits: Tensor) -> Tensor | None:
-        if not self.sampling.min_new_tokens:
-            return None
-        early = [len(row.ids) < self.sampling.min_new_tokens for slot in holders for row in slot.rows]
-        barred = torch.zeros(logits.shape, dtype=torch.bool, device=logits.device)
-        barred[:, self.owner.end_id] = torch.tensor(early, device=logits.device)
-        return barred
+        column: the age of each slot, as one number where it is the same; width: more than any of them.
+        """
+        seen = torch.arange(width, device=self.age.device) <= self.age.unsqueeze(1)
+        layout = Step(
+            self.cache,
+            rows=self.rows,
+            column=column,
+            width=width,
+            prompt_bias=self.prompt_bias,
+            own_bias=_bias(seen, self.prompt_bias.dtype),
+        )
+        last = self.sampling.max_new_tokens - 1
+        positions = (self.prompt_length + self.age.clamp(max=last)).repeat_interleave(self.K)
+        logits = self.owner.backbone.logits(
+            self._of_rows(self.next_token).unsqueeze(1), self._of_rows(positions).unsqueeze(1), layout
+        )
+        self.age.add_(1).clamp_(max=self.cache.new_tokens - 1)  # that of an empty slot grows, too
+        before = self.age.repeat_interleave(self.K).clamp_(max=last)
+        uniform = self.uniforms.gather(1, before.unsqueeze(1)).squeeze(1)
+        drawn = self._draw(logits, self._of_rows(uniform), self._of_rows(before))
+        if self.rows is None:
+            self.next_token.copy_(drawn.tokens)
+        else:
+            self.next_token[self.rows] = drawn.tokens
+        return drawn
 
-    def _append(self, slot: _Slot, ids: list[int], logprobs: list[float]) -> None:
-        for k, (row, token, logprob) in enumerate(zip(slot.rows, ids, logprobs, strict=True)):
-            if row.finished or len(row.ids) == self.sampling.max_new_tokens:
-                continue
-            row.ids.append(token)
-            row.logprobs.append(logprob)
-            row.stopped = self._holds_stop(row)
-            row.finished = row.stopped or token == self.owner.end_id
+    def _draw(self, logits: Tensor, uniform: Tensor, drawn: Tensor) -> Drawn:
+        """Draw a token a row; drawn (n,): how many each row has drawn before."""
+        early = drawn < self.sampling.min_new_tokens if self.sampling.min_new_tokens else None
+        return draw(logits, uniform, self.sampling, early=early, end_id=self.owner.end_id)
+
+    def _of_rows(self, cells: Tensor) -> Tensor:
+        return cells if self.rows is None else cells[self.rows]
+
+    def _choose_rows(self) -> None:
+        """Compute the rows that still write and no others; all of them where only the device knows which those are."""
+        if not self.owner.looks_ahead:
+            all_of_them = len(self.writing) == len(self.slots) * self.K
+            self.rows = None if all_of_them else torch.tensor(self.writing, dtype=torch.int64)
+
+    def _look(self) -> None:
+        """Hand the tokens that were drawn to their rows; the one place where the host waits for a device."""
+        unseen, self.unseen = self.unseen, []
+        drawn = Drawn(*(torch.stack(each) for each in zip(*unseen, strict=True)))
+        if self.owner.looks_ahead:
+            drawn = Drawn(*(each[:, self.writing] for each in drawn))
+        going = self._take(self.writing, drawn)
+        if len(going) < len(self.writing):
+            self.writing = going
+            self._choose_rows()
+
+    def _take(self, cells: list[int], drawn: Drawn) -> list[int]:
+        """Hand what was drawn (tokens, rows) to the rows of these cells; those that go on."""
+        going = dict.fromkeys(cells, True)
+        for rows in zip(*(each.tolist() for each in drawn), strict=True):
+            for cell, token, logprob, ids, logprobs in zip(cells, *rows, strict=True):
+                if going[cell]:
+                    going[cell] = self._append(cell, token, logprob, list(zip(ids, logprobs, strict=True)))
+        return [cell for cell in cells if going[cell]]
+
+    def _append(self, cell: int, token: int, logprob: float, likeliest: list[tuple[int, float]]) -> bool:
+        """Let a row grow by a token; whether it goes on."""
+        slot, k = self.slots[cell // self.K], cell % self.K
+        assert slot is not None  # noqa: S101 - its row still writes
+        row = slot.rows[k]
+        row.ids.append(token)
+        row.logprobs.append(logprob)
+        if likeliest:
+            row.likeliest.append(likeliest)
+        row.stopped = self._holds_stop(row)
+        row.finished = row.stopped or token == self.owner.end_id
+        if self.on_token is not None:
             self.on_token(slot.prompt, k, row)
-            if row.finished or len(row.ids) == self.sampling.max_new_tokens:
-                slot.open_rows -= 1
+        goes_on = not row.finished and len(row.ids) < self.sampling.max_new_tokens
+        slot.open_rows -= not goes_on
+        return goes_on
 
     def _holds_stop(self, row: Response) -> bool:
         if not self.sampling.stop or self.owner.decode is None:
@@ -424,15 +404,7 @@ class _State:
         text = self.owner.decode(row.ids[-self.tail :])
         return any(stop in text for stop in self.sampling.stop)
 
-    def _forward(self, ids: Tensor, positions: Tensor, layout: Any, keep: Tensor | None) -> Tensor:
-        """Logits (N, V) of the last token of each row, or of the token at `keep` (N,)."""
-        hidden = self.owner.model.base_model(
-            input_ids=ids, position_ids=positions, use_cache=False, layout=layout
-        ).last_hidden_state
-        last = hidden[:, -1] if keep is None else hidden[torch.arange(len(ids), device=ids.device), keep]
-        logits: Tensor = trunk_and_head(self.owner.model)[1](last)
-        return logits
 
-
-def _next_uniform(slot: _Slot, k: int) -> Tensor:
-    return slot.uniforms[k, min(len(slot.rows[k].ids), slot.uniforms.shape[1] - 1)]
+def _bias(seen: Tensor, dtype: torch.dtype) -> Tensor:
+    """0 where something is seen, else -inf."""
+    return torch.zeros(seen.shape, dtype=dtype, device=seen.device).masked_fill_(~seen, -torch.inf)

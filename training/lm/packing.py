@@ -74,6 +74,11 @@ class Conversation:
     ids: Sequence[int]
     learn: Sequence[bool]
 
+    @property
+    def target_count(self) -> int:
+        """How many of its tokens carry a loss: those to learn that something stands before."""
+        return sum(self.learn[1:])
+
 
 class PackedConversations:
     """Conversations end to end in one row without padding; each sees itself only, at positions of its own.
@@ -147,3 +152,23 @@ def by_length(conversations: Sequence[Conversation], limit: int) -> list[list[Co
         packs[-1].append(conversation)
         tokens += len(conversation.ids)
     return packs
+
+
+def packs_of_ranks(
+    conversations: Sequence[Conversation], limit: int, ranks: int
+) -> list[list[tuple[list[Conversation], float]]]:
+    """Part a batch into packs for each rank, all with about as many tokens and equally many packs.
+
+    Each pack has a weight: 1, or 0 for one that only keeps a rank in step with the others. The longest conversations
+    are given out first, each to the rank that has the fewest tokens yet.
+    """
+    shares: list[list[Conversation]] = [[] for _ in range(ranks)]
+    tokens = [0] * ranks
+    for conversation in sorted(conversations, key=lambda conversation: -len(conversation.ids)):
+        least = tokens.index(min(tokens))
+        shares[least].append(conversation)
+        tokens[least] += len(conversation.ids)
+    packs = [by_length(share, limit) for share in shares]
+    filler = [min(conversations, key=lambda conversation: len(conversation.ids))]
+    most = max(len(own) for own in packs)
+    return [[*((pack, 1.0) for pack in own), *([(filler, 0.0)] * (most - len(own)))] for own in packs]

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from training.lm import distributed
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
@@ -17,10 +19,15 @@ _TENSORS, _CURSOR = "state.pt", "cursor.json"
 
 
 def save(folder: Path, parts: Mapping[str, Any], cursor: Mapping[str, Any]) -> None:
-    """Write the `state_dict()` of every part (models, optimisers, schedules), the random streams and a plain cursor."""
-    state = {name: part.state_dict() for name, part in parts.items()}
-    torch.save({"parts": state, "random": random_state()}, folder / _TENSORS)
-    (folder / _CURSOR).write_text(json.dumps(cursor, sort_keys=True))
+    """Write the `state_dict()` of every part (models, optimisers, schedules), the random streams and a plain cursor.
+
+    All ranks call it, each with its part of the state and with random streams of its own; the first writes.
+    """
+    state = {name: distributed.wholes(part.state_dict()) for name, part in parts.items()}
+    streams = distributed.gather(random_state())
+    if distributed.is_first():
+        torch.save({"parts": state, "random": streams}, folder / _TENSORS)
+        (folder / _CURSOR).write_text(json.dumps(cursor, sort_keys=True))
 
 
 def restore(folder: Path, parts: Mapping[str, Any]) -> dict[str, Any]:
@@ -28,13 +35,67 @@ def restore(folder: Path, parts: Mapping[str, Any]) -> dict[str, Any]:
 
     Refuses a savepoint that lacks a part or holds another one: a fresh optimiser is never taken silently.
     """
-    state = torch.load(folder / _TENSORS, map_location="cpu", weights_only=True)
+    # Mapped, not read: ranks of one machine share the pages, and each keeps only its part.
+    state = torch.load(folder / _TENSORS, map_location="cpu", weights_only=True, mmap=True)
     if state["parts"].keys() != parts.keys():
         raise ValueError(f"the savepoint {folder} holds {sorted(state['parts'])} but the trainer wants {sorted(parts)}")
+    if len(state["random"]) != distributed.size():
+        raise ValueError(f"the savepoint {folder} is of {len(state['random'])} processes, not {distributed.size()}")
     for name, part in parts.items():
-        part.load_state_dict(state["parts"][name])
-    set_random_state(state["random"])
+        saved = state["parts"][name]
+        if isinstance(part, torch.optim.Optimizer):
+            saved = _moments_like(part, saved)
+        part.load_state_dict(saved)
+    set_random_state(state["random"][distributed.rank()])
     return cursor(folder)
+
+
+def _moments_like(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> dict[str, Any]:
+    """An optimiser's saved state, of which this rank keeps what belongs to its parts of the parameters."""
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    own = {
+        index: {
+            name: distributed.part_like(parameters[index], value)
+            if isinstance(value, torch.Tensor) and value.shape == parameters[index].shape
+            else value
+            for name, value in values.items()
+        }
+        for index, values in state["state"].items()
+    }
+    return {**state, "state": own}
+
+
+class Trained:
+    """The part of a savepoint that a model is: its trainable parameters. What is frozen comes from the job's input."""
+
+    def __init__(self, model: Any) -> None:
+        self.model = model
+
+    def state_dict(self) -> dict[str, Any]:
+        """Give the parameters by name."""
+        return {name: parameter.detach() for name, parameter in self._parameters().items()}
+
+    def copy(self) -> dict[str, Any]:
+        """Give the parameters as they are now and will stay, of the size that this rank holds."""
+        return {name: parameter.detach().clone() for name, parameter in self._parameters().items()}
+
+    def copy_of(self, state: Mapping[str, Any]) -> dict[str, Any]:
+        """Give what this rank holds of parameters that were saved: a `copy` as it was."""
+        parameters = self._parameters()
+        return {name: distributed.part_like(parameters[name], tensor).clone() for name, tensor in state.items()}
+
+    @torch.no_grad()
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Put the parameters back, from whole tensors or from a `copy`."""
+        parameters = self._parameters()
+        if parameters.keys() != state.keys():
+            odd = sorted(parameters.keys() ^ state.keys())
+            raise ValueError(f"the saved model and this one differ in what is trained: {', '.join(odd[:5])}")
+        for name, parameter in parameters.items():
+            parameter.copy_(distributed.part_like(parameter, state[name]))
+
+    def _parameters(self) -> dict[str, torch.nn.Parameter]:
+        return {name: parameter for name, parameter in self.model.named_parameters() if parameter.requires_grad}
 
 
 def cursor(folder: Path) -> dict[str, Any]:
@@ -60,7 +121,7 @@ def random_state() -> dict[str, Any]:
         "torch": torch.get_rng_state(),
     }
     if torch.cuda.is_available():
-        state["cuda"] = torch.cuda.get_rng_state_all()
+        state["cuda"] = torch.cuda.get_rng_state()  # of this rank's device; asking the others would wake them up
     return state
 
 
@@ -73,7 +134,7 @@ def set_random_state(state: Mapping[str, Any]) -> None:
     np.random.set_state(stream)  # noqa: NPY002
     torch.set_rng_state(state["torch"])
     if "cuda" in state and torch.cuda.is_available():
-        torch.cuda.set_rng_state_all(state["cuda"])
+        torch.cuda.set_rng_state(state["cuda"])
 
 
 def _plain(value: Any) -> Any:

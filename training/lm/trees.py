@@ -12,7 +12,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch.nn import functional as F
+from torch.nn.utils.rnn import pad_sequence
+
+from training.lm import attention
+from training.lm.tree_attention import TreeLayout, places
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -52,27 +55,29 @@ class TreeBatch:
             raise ValueError("a batch needs at least one tree")
         ids: list[int] = []
         positions: list[int] = []
-        prompts: list[tuple[int, int]] = []
-        branches: list[tuple[int, int]] = []
-        tree_of: list[int] = []
-        for index, tree in enumerate(trees):
-            prompts.append((len(ids), len(tree.prompt)))
+        spans: list[tuple[tuple[int, int], list[tuple[int, int]]]] = []
+        for tree in trees:
+            trunk = (len(ids), len(ids) + len(tree.prompt))
+            branches = []
             ids.extend(tree.prompt)
             positions.extend(range(len(tree.prompt)))
             for response in tree.responses:
-                branches.append((len(ids), len(response)))
-                tree_of.append(index)
+                branches.append((len(ids), len(ids) + len(response)))
                 ids.extend(response)
                 positions.extend(range(len(tree.prompt), len(tree.prompt) + len(response)))
+            spans.append((trunk, branches))
+        self.trees = list(trees)
         self.ids = torch.tensor([ids], device=device)
         self.position_ids = torch.tensor([positions], device=device)
-        self.tree_of = torch.tensor(tree_of, device=device)
-        prompt_at, prompt_mask = _places(prompts, device)
-        self.response_at, self.response_mask = _places(branches, device)
+        owners = [number for number, (_, branches) in enumerate(spans) for _ in branches]
+        self.tree_of = torch.tensor(owners, device=device)
+        prompt_at, prompt_mask = places([trunk for trunk, _ in spans], device)
+        self.response_at, self.response_mask = places([branch for _, each in spans for branch in each], device)
         self.response_ids = self.ids[0, self.response_at]
-        trunk_end = torch.tensor([start + count - 1 for start, count in prompts], device=device)[self.tree_of]
+        trunk_end = torch.tensor([end - 1 for (_, end), _ in spans], device=device)[self.tree_of]
         self.predicted_at = torch.cat([trunk_end.unsqueeze(1), self.response_at[:, :-1]], dim=1)
-        self.layout = TreeLayout(prompt_at, prompt_mask, self.response_at, self.response_mask, self.tree_of)
+        where = (prompt_at, prompt_mask, self.response_at, self.response_mask)
+        self.layout = TreeLayout(spans, where, self.tree_of)
 
     @property
     def token_count(self) -> int:
@@ -89,6 +94,14 @@ class TreeBatch:
         """(N,) where each response's last token lies in the row."""
         return self.response_at.gather(1, self.response_lengths.unsqueeze(1) - 1).squeeze(1)
 
+    def sequences(self, pad_id: int) -> tuple[Tensor, Tensor]:
+        """Each response after its prompt, for backbones that cannot read trees: ids and mask (N, P + R)."""
+        rows = [torch.tensor([*tree.prompt, *response]) for tree in self.trees for response in tree.responses]
+        ids = pad_sequence(rows, batch_first=True, padding_value=pad_id)
+        lengths = torch.tensor([len(row) for row in rows]).unsqueeze(1)
+        mask = torch.arange(ids.shape[1]) < lengths
+        return ids.to(self.ids.device), mask.to(self.ids.device)
+
 
 def read(trunk: Any, batch: TreeBatch) -> Tensor:
     """Give the hidden state of every token of the batch, (T, D), from a backbone without its head."""
@@ -96,6 +109,53 @@ def read(trunk: Any, batch: TreeBatch) -> Tensor:
         input_ids=batch.ids, position_ids=batch.position_ids, use_cache=False, layout=batch.layout
     ).last_hidden_state
     return hidden[0]
+
+
+@torch.no_grad()
+def adopt(model: Any) -> bool:
+    """Make a model read trees if its backbone can, and tell whether it does.
+
+    It can if it is causal, uses `transformers`' attention interface, and every state of a tree is what it would be
+    alone: tried out on a few tokens rather than believed of a name. A window shorter than the model's context would
+    show on long texts only, so it counts as a no.
+    """
+    trunk = model.base_model
+    before = model.config._attn_implementation  # noqa: SLF001 - transformers offers no public way to ask
+    if not _is_causal(trunk) or _has_window(model.config):
+        return False
+    prompt, responses = [5, 6, 7], [[8, 9, 10], [11, 12]]
+    alone = [_states(trunk, [*prompt, *ids])[-1] for ids in responses]
+    try:
+        model.set_attn_implementation(attention.NAME)
+        batch = TreeBatch([Tree(prompt, responses)], device=trunk.device)
+        together = read(trunk, batch)[batch.last_at]
+    except (TypeError, ValueError, RuntimeError, AttributeError):
+        model.set_attn_implementation(before)
+        return False
+    expected = torch.stack(alone)
+    tolerance = 1e-4 if expected.dtype == torch.float32 else 0.05
+    if float((together - expected).norm() / expected.norm()) < tolerance:
+        return True
+    model.set_attn_implementation(before)
+    return False
+
+
+def _is_causal(trunk: Any) -> bool:
+    """Whether no state changes with what comes after it."""
+    one, other = (_states(trunk, [5, 6, 7, last]) for last in (8, 9))
+    return torch.equal(one[:-1], other[:-1])
+
+
+def _has_window(config: Any) -> bool:
+    """Whether some layer sees only part of what came before."""
+    window = getattr(config, "sliding_window", None)
+    layers = getattr(config, "layer_types", None) or ["sliding_attention" if window else "full_attention"]
+    return any(layer != "full_attention" for layer in layers) and (window or 0) < config.max_position_embeddings
+
+
+def _states(trunk: Any, ids: list[int]) -> Tensor:
+    states: Tensor = trunk(input_ids=torch.tensor([ids], device=trunk.device), use_cache=False).last_hidden_state
+    return states[0]
 
 
 def by_tokens(trees: Iterable[tuple[int, Tree]], limit: int) -> Iterator[list[int]]:
@@ -110,71 +170,3 @@ def by_tokens(trees: Iterable[tuple[int, Tree]], limit: int) -> Iterator[list[in
         tokens += tree.token_count
     if group:
         yield group
-
-
-class TreeLayout:
-    """Attention over trees that lie end to end: trunks see themselves, branches their trunk and themselves."""
-
-    def __init__(
-        self, prompt_at: Tensor, prompt_mask: Tensor, response_at: Tensor, response_mask: Tensor, tree_of: Tensor
-    ) -> None:
-        self.prompt_at, self.response_at, self.tree_of = prompt_at, response_at, tree_of
-        device = prompt_at.device
-        R = response_at.shape[1]
-        causal = torch.ones(R, R, dtype=torch.bool, device=device).tril()
-        to_trunk = prompt_mask[tree_of].unsqueeze(1).expand(-1, R, -1)
-        self.branch_mask = torch.cat([to_trunk, causal.expand(len(tree_of), -1, -1)], dim=-1).unsqueeze(1)
-        self.back = _way_back(prompt_at, prompt_mask, response_at, response_mask)
-
-    def attend(
-        self, layer: int, query: Tensor, key: Tensor, value: Tensor, *, scaling: float, dropout: float
-    ) -> Tensor:
-        """Attend: query (1, H, T, D); key, value (1, H_kv, T, D). Returns (1, H, T, D)."""
-        del layer
-        gqa = query.shape[1] != key.shape[1]
-        trunk_key, trunk_value = _take(key, self.prompt_at), _take(value, self.prompt_at)
-        trunks = F.scaled_dot_product_attention(
-            _take(query, self.prompt_at),
-            trunk_key,
-            trunk_value,
-            is_causal=True,  # a trunk's real tokens come first, so none of them sees the padding
-            dropout_p=dropout,
-            scale=scaling,
-            enable_gqa=gqa,
-        )
-        branches = F.scaled_dot_product_attention(
-            _take(query, self.response_at),
-            torch.cat([trunk_key[self.tree_of], _take(key, self.response_at)], dim=2),
-            torch.cat([trunk_value[self.tree_of], _take(value, self.response_at)], dim=2),
-            attn_mask=self.branch_mask,
-            dropout_p=dropout,
-            scale=scaling,
-            enable_gqa=gqa,
-        )
-        H, D = query.shape[1], query.shape[3]
-        flat = torch.cat([trunks.transpose(1, 2).reshape(-1, H, D), branches.transpose(1, 2).reshape(-1, H, D)])
-        return flat.index_select(0, self.back).transpose(0, 1).unsqueeze(0)
-
-
-def _places(segments: Sequence[tuple[int, int]], device: torch.device | str) -> tuple[Tensor, Tensor]:
-    """Where the tokens of segments (start, count) lie: (n, longest) indices, padded with the start, and their mask."""
-    start = torch.tensor([s for s, _ in segments], device=device).unsqueeze(1)
-    count = torch.tensor([c for _, c in segments], device=device).unsqueeze(1)
-    steps = torch.arange(int(count.max()), device=device).unsqueeze(0)
-    mask = steps < count
-    return torch.where(mask, start + steps, start), mask
-
-
-def _take(x: Tensor, at: Tensor) -> Tensor:
-    """(1, H, T, D) at (n, L) -> (n, H, L, D)."""
-    rows = x[0].transpose(0, 1).index_select(0, at.flatten())
-    return rows.view(*at.shape, *rows.shape[1:]).transpose(1, 2)
-
-
-def _way_back(prompt_at: Tensor, prompt_mask: Tensor, response_at: Tensor, response_mask: Tensor) -> Tensor:
-    """(T,) for each token of the row, its place among the padded trunks followed by the padded branches."""
-    at = torch.cat([prompt_at.flatten(), response_at.flatten()])
-    real = torch.cat([prompt_mask.flatten(), response_mask.flatten()])
-    back = torch.empty(int(real.sum()), dtype=torch.int64, device=at.device)
-    back[at[real]] = torch.arange(len(at), device=at.device)[real]
-    return back

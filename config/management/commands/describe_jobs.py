@@ -9,7 +9,7 @@ from django.core.management.base import BaseCommand
 from training.kinds import all_kinds
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from training.kinds import JobKind
 
@@ -37,9 +37,21 @@ def described(kind: JobKind) -> Iterator[str]:
     if kind.inputs:
         yield "| input | what | unless you say otherwise |\n| --- | --- | --- |"
         for each in kind.inputs:
-            yield f"| `{each.name}` | {each.kind} | {each.default or ('required' if each.required else 'none')} |"
+            more = f", and `{each.name}_2`, …" if each.many else ""
+            usual = each.default or ("required" if each.required else "none")
+            yield f"| `{each.name}`{more} | {each.kind} | {usual} |"
         yield ""
     yield "| setting | default | what it says |\n| --- | --- | --- |"
-    for name, about in kind.schema()["properties"].items():
-        yield f"| `{name}` | `{about.get('default')}` | {' '.join(about.get('description', '').split())} |"
+    yield from settings(kind.schema())
     yield ""
+
+
+def settings(schema: Mapping[str, Any], group: str = "") -> Iterator[str]:
+    """A line for each setting; those of a group after what the group says of itself."""
+    for name, about in schema["properties"].items():
+        words = " ".join(about.get("description", "").split())
+        if about["type"] == "object":
+            yield f"| `{group}{name}.…` | | {words} |"
+            yield from settings(about, f"{group}{name}.")
+        else:
+            yield f"| `{group}{name}` | `{about.get('default')}` | {words} |"

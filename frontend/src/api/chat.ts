@@ -72,12 +72,14 @@ interface RankedTurnOrder {
   sampling: Sampling;
   /** Put the task into my hands. */
   take: boolean;
+  /** Aborting it ends the writing. */
+  signal?: AbortSignal;
 }
 
 /** Have a model write several replies to a conversation, and people rank them. */
 export function useAskForRanking(slug: string) {
   return useMutation({
-    mutationFn: ({ model, messages, sampling, take }: RankedTurnOrder): Promise<RankedTurn> =>
-      answer(client.POST("/api/v1/projects/{slug}/ranking-tasks", { params: { path: { slug } }, body: { model, messages, ...sampling, take } })),
+    mutationFn: ({ model, messages, sampling, take, signal }: RankedTurnOrder): Promise<RankedTurn> =>
+      answer(client.POST("/api/v1/projects/{slug}/ranking-tasks", { params: { path: { slug } }, body: { model, messages, ...sampling, take }, ...(signal && { signal }) })),
   });
 }

@@ -68,6 +68,19 @@ function isEnvelope(body: unknown): body is { code: string; message: string; fie
   return typeof body === "object" && body !== null && "code" in body && "message" in body;
 }
 
+/** A request that outlives the page which sends it; nobody is left to hear the answer. */
+export function whileLeaving(method: "PUT" | "DELETE", address: string, body?: unknown): void {
+  const headers = { "Content-Type": "application/json", "X-CSRFToken": csrfToken() };
+  const said = body === undefined ? {} : { body: JSON.stringify(body) };
+  void fetch(address, { method, keepalive: true, credentials: "same-origin", headers, ...said }).catch(() => undefined);
+}
+
+/** An id drawn here, which makes sending twice the same as sending once; pages without https have no randomUUID. */
+export function newId(): string {
+  const hex = [...crypto.getRandomValues(new Uint8Array(16))].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+  return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-4${hex.slice(13, 16)}-a${hex.slice(17, 20)}-${hex.slice(20)}`;
+}
+
 /** What an error says to a person. */
 export function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : "Something went wrong.";

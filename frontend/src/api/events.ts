@@ -13,6 +13,8 @@ export interface SampleRow {
 export type JobEvent =
   | { at: number; event: "note"; text: string }
   | { at: number; event: "samples"; step: number; rows: SampleRow[] }
+  | { at: number; event: "alarm"; step: number; name: string; text: string; action: string }
+  | { at: number; event: "pause"; text: string }
   | { at: number; event: "error"; code: string; message: string }
   | { at: number; event: "done" };
 
@@ -29,7 +31,7 @@ async function heard(id: number, before: Said): Promise<Said> {
   return { cursor: more.cursor, events: [...before.events, ...(more.events as unknown as JobEvent[])] };
 }
 
-/** What a job's trainer said in words: notes, sample texts, errors. */
+/** What a job's trainer said in words: notes, sample texts, alarms, errors. */
 export function useEvents(id: number, live: boolean) {
   const queries = useQueryClient();
   const queryKey = ["events", id];

@@ -77,6 +77,14 @@ export function useCancelJob() {
   });
 }
 
+export function useResumeJob() {
+  const queries = useQueryClient();
+  return useMutation({
+    mutationFn: (id: number) => answer(client.POST("/api/v1/jobs/{job_id}/resume", { params: { path: { job_id: id } } })),
+    onSettled: () => jobsChanged(queries),
+  });
+}
+
 export function useRetryJob() {
   const queries = useQueryClient();
   return useMutation({

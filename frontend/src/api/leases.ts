@@ -1,7 +1,7 @@
-import { answer, client, csrfToken } from "./client";
-import type { DemonstrationBody, Lease, RankingBody } from "./shapes";
+import { answer, client, whileLeaving } from "./client";
+import type { DemonstrationBody, Lease, NewReport, RankingBody } from "./shapes";
 
-export type { DemonstrationBody, Lease, RankingBody };
+export type { DemonstrationBody, Lease, NewReport, RankingBody };
 export type TaskKind = Lease["kind"];
 export type DraftBody = Record<string, unknown>;
 
@@ -14,6 +14,16 @@ export function heldLeases(slug: string, kind: TaskKind): Promise<Lease[]> {
 export async function takeLease(slug: string, kind: TaskKind): Promise<Lease | null> {
   const call = client.POST("/api/v1/projects/{slug}/leases", { params: { path: { slug } }, body: { kind } });
   return (await answer(call)) ?? null;
+}
+
+/** What models wrote to the prompt of a demonstration task; that it was shown is stored. */
+export function showResponses(id: string): Promise<Lease["task"]["responses"]> {
+  return answer(client.POST("/api/v1/leases/{lease_id}/responses", { params: { path: { lease_id: id } } }));
+}
+
+/** Say that something is wrong with a task's prompt. The task stays where it is. */
+export function reportPrompt(id: string, body: NewReport): Promise<unknown> {
+  return answer(client.POST("/api/v1/leases/{lease_id}/report", { params: { path: { lease_id: id } }, body }));
 }
 
 export function renewLease(id: string): Promise<unknown> {
@@ -39,21 +49,10 @@ export function submitDemonstration(id: string, body: DemonstrationBody): Promis
 
 /** Return a task unseen; sent so that it outlives the page. */
 export function giveBack(id: string): void {
-  void fetch(`/api/v1/leases/${id}`, {
-    method: "DELETE",
-    keepalive: true,
-    credentials: "same-origin",
-    headers: { "X-CSRFToken": csrfToken() },
-  }).catch(() => undefined);
+  whileLeaving("DELETE", `/api/v1/leases/${id}`);
 }
 
 /** Save a draft while the page closes. */
 export function saveDraftOnLeaving(id: string, body: DraftBody): void {
-  void fetch(`/api/v1/leases/${id}/draft`, {
-    method: "PUT",
-    keepalive: true,
-    credentials: "same-origin",
-    headers: { "Content-Type": "application/json", "X-CSRFToken": csrfToken() },
-    body: JSON.stringify(body),
-  }).catch(() => undefined);
+  whileLeaving("PUT", `/api/v1/leases/${id}/draft`, body);
 }

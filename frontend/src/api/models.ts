@@ -28,6 +28,14 @@ export function useCheckpoint(id: number) {
   });
 }
 
+/** Win rates of a policy over those that people ranked together with it. */
+export function useContests(slug: string, checkpoint: number, simulated: boolean) {
+  return useQuery({
+    queryKey: ["contests", slug, checkpoint, simulated],
+    queryFn: () => answer(client.GET("/api/v1/projects/{slug}/contests", { params: { path: { slug }, query: { checkpoint, simulated } } })),
+  });
+}
+
 export function usePromote() {
   const queries = useQueryClient();
   return useMutation({

@@ -144,6 +144,41 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/demonstrations/{demonstration_id}/reviews": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** @description Accept the demonstration, or return it to its author with a comment; returned, it enters no dataset. */
+        post: operations["demonstrations_reviews_create"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/invitations/{token}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** @description Where an invitation leads, and as what. */
+        get: operations["invitations_retrieve"];
+        put?: never;
+        /** @description Join: as who one is signed in as, else with a new account, signed in at once. */
+        post: operations["invitations_create"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/job-kinds": {
         parameters: {
             query?: never;
@@ -220,7 +255,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** @description Notes, samples and errors since the cursor, each with `at` (epoch seconds) and `event`. */
+        /** @description Notes, samples, alarms, pauses and errors since the cursor, each with `at` (epoch seconds) and `event`. */
         get: operations["jobs_events_retrieve"];
         put?: never;
         post?: never;
@@ -247,6 +282,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/jobs/{job_id}/resume": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** @description Let a job that has paused go on from its savepoint: somebody has looked at what it paused for. */
+        post: operations["jobs_resume_create"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/jobs/{job_id}/retry": {
         parameters: {
             query?: never;
@@ -258,6 +310,23 @@ export interface paths {
         put?: never;
         /** @description Take a failed or cancelled job up again from its last savepoint. */
         post: operations["jobs_retry_create"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/judgements/{judgement_id}/reviews": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** @description Accept the ranking, or return it to its annotator with a comment; returned, it enters no dataset. */
+        post: operations["judgements_reviews_create"];
         delete?: never;
         options?: never;
         head?: never;
@@ -349,6 +418,44 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/leases/{lease_id}/report": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** @description Report the prompt of a task of mine; the task stays in my hands. Reported again, the reason is said anew. */
+        post: operations["leases_report_create"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/leases/{lease_id}/responses": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * @description Show me responses that my demonstration may start from; asking again shows the same ones.
+         *
+         *     That I have seen them is stored.
+         */
+        post: operations["leases_responses_create"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/leases/{lease_id}/skip": {
         parameters: {
             query?: never;
@@ -410,7 +517,8 @@ export interface paths {
         /** @description My projects. */
         get: operations["projects_list"];
         put?: never;
-        post?: never;
+        /** @description Create a project and lead it. For those who lead a project already, and for the server's staff. */
+        post: operations["projects_create"];
         delete?: never;
         options?: never;
         head?: never;
@@ -431,6 +539,102 @@ export interface paths {
         delete?: never;
         options?: never;
         head?: never;
+        /** @description Give the project another name or description; its short name stays. */
+        patch: operations["projects_partial_update"];
+        trace?: never;
+    };
+    "/api/v1/projects/{slug}/contests": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * @description Win rates of a policy over each rival that stood in one ranking with it, by people's word.
+         *
+         *     The intervals are over prompts, and over annotators too where there are five or more. Gold and qualification
+         *     tasks and what was returned stay out, and simulated annotators unless they are asked for.
+         */
+        get: operations["projects_contests_retrieve"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/projects/{slug}/conversations": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * @description My conversation that I have not submitted, or none; of several, the one that I wrote in last.
+         *
+         *     Where there is none and the project's rules let me begin none now, that is said instead.
+         */
+        get: operations["unfinished_conversations_list"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/projects/{slug}/conversations/{conversation_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /** @description Keep the conversation, so that any machine can go on with it. */
+        put: operations["projects_conversations_update"];
+        post?: never;
+        /** @description Throw the unfinished conversation away. */
+        delete: operations["projects_conversations_destroy"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/projects/{slug}/conversations/{conversation_id}/submit": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** @description Record the conversation as a demonstration. Sent again with the same id, it changes nothing, answers 200. */
+        post: operations["projects_conversations_submit_create"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/projects/{slug}/deeds": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** @description What was done, newest first; nothing here is ever changed. */
+        get: operations["projects_deeds_retrieve"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
         patch?: never;
         trace?: never;
     };
@@ -441,10 +645,45 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** @description The newest guidelines. */
+        /** @description The newest guidelines, and the version of them that I have read. */
         get: operations["projects_guidelines_retrieve"];
         put?: never;
         post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/projects/{slug}/guidelines/read": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** @description Say that I have read a version; what I hold is judged under it from now on. */
+        post: operations["projects_guidelines_read_create"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/projects/{slug}/guidelines/versions": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** @description Each version, newest first; none is ever changed. */
+        get: operations["guidelines_versions_list"];
+        put?: never;
+        /** @description Publish the next version. Annotators are shown it once, and each word names the version it was said under. */
+        post: operations["projects_guidelines_versions_create"];
         delete?: never;
         options?: never;
         head?: never;
@@ -468,6 +707,93 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/projects/{slug}/imports": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** @description Bring a file of JSON lines or CSV in, gzipped or not: whole, or not at all. Twice changes nothing. */
+        post: operations["projects_imports_create"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/projects/{slug}/imports/{ticket}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** @description How far it is; what it did, once it is through. 404 before it begins and an hour after its end. */
+        get: operations["projects_imports_retrieve"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/projects/{slug}/invitations": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** @description Every invitation, newest first. */
+        get: operations["invitations_list"];
+        put?: never;
+        /** @description Make a link that lets one person in, once, until it expires. */
+        post: operations["projects_invitations_create"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/projects/{slug}/invitations/{invitation_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /** @description Take an invitation back: its link opens nothing any more. */
+        delete: operations["projects_invitations_destroy"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/projects/{slug}/labeling": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** @description Every setting. */
+        get: operations["projects_labeling_retrieve"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        /** @description Label otherwise from now on. Who changed what is recorded. */
+        patch: operations["projects_labeling_partial_update"];
+        trace?: never;
+    };
     "/api/v1/projects/{slug}/leases": {
         parameters: {
             query?: never;
@@ -480,6 +806,108 @@ export interface paths {
         put?: never;
         /** @description Take the next task. Two of a kind can be held at a time. */
         post: operations["projects_leases_create"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/projects/{slug}/members": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** @description Everyone who belongs to the project or did, newest first. */
+        get: operations["members_list"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/projects/{slug}/members/{user_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        /** @description Give them another role, close the project to them, or let them back in. What they said stays. */
+        patch: operations["projects_members_partial_update"];
+        trace?: never;
+    };
+    "/api/v1/projects/{slug}/members/{user_id}/datasets": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** @description The project's datasets that hold this person's words, with how many. They never change. */
+        get: operations["projects_members_datasets_retrieve"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/projects/{slug}/members/{user_id}/erase": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** @description Make a person unknown for good. Labels stay under a pseudonym; the datasets that hold them are listed. */
+        post: operations["projects_members_erase_create"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/projects/{slug}/members/{user_id}/export": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** @description Everything that the project holds of one person, as a file of JSON. That it was asked for is recorded. */
+        post: operations["projects_members_export_create"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/projects/{slug}/members/{user_id}/qualification": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /** @description Let someone work whatever their first tasks were like, or let them try again on others. */
+        put: operations["projects_members_qualification_update"];
+        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -510,7 +938,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** @description What I did today and this week, and what is open to me. */
+        /** @description What I did today, this week and day by day, and what is open to me. */
         get: operations["projects_progress_retrieve"];
         put?: never;
         post?: never;
@@ -527,7 +955,8 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        get?: never;
+        /** @description Prompts, newest first; with words, those that hold each of them. */
+        get: operations["prompts_list"];
         put?: never;
         /**
          * @description Ask for a demonstration: the ideal reply to a conversation. Asked again, it changes nothing and answers 200.
@@ -535,6 +964,24 @@ export interface paths {
          *     Any member may ask.
          */
         post: operations["projects_prompts_create"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        /** @description Retire prompts or take them up again, tag them, put them first or last, or ask for demonstrations. */
+        patch: operations["projects_prompts_partial_update"];
+        trace?: never;
+    };
+    "/api/v1/projects/{slug}/qualifications": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** @description What became of everyone's first tasks, newest first; nothing of those who are not through with them. */
+        get: operations["qualifications_list"];
+        put?: never;
+        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -580,6 +1027,91 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/projects/{slug}/reports": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** @description The reports that nobody has looked at yet, newest first, a page at a time; or those that were looked at. */
+        get: operations["reports_list"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/projects/{slug}/returned": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** @description What reviewers returned to me, with what they say; changing it sends it to them again. */
+        get: operations["returned_list"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/projects/{slug}/standing": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** @description My first tasks, what is left of my day, and how far I agree with others and with known answers. */
+        get: operations["projects_standing_retrieve"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/projects/{slug}/tasks": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** @description Tasks, newest first, with how far their annotators agree. */
+        get: operations["projects_tasks_retrieve"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/reports/{report_id}/settle": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** @description Say that the report was looked at, and needs nobody else. */
+        post: operations["reports_settle_create"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/rewards": {
         parameters: {
             query?: never;
@@ -589,7 +1121,12 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** @description Score up to 64 responses by a reward model, or by a project's: its champion, else its newest. */
+        /**
+         * @description Score responses by a reward model, or by a project's: its champion, else its newest.
+         *
+         *     Up to 64 are scored at once. More of them, up to 20,000, become a job of the reward model's project, which
+         *     researchers and admins may start: the answer is 202 and names it.
+         */
         post: operations["rewards"];
         delete?: never;
         options?: never;
@@ -756,6 +1293,125 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/submissions/{lease_id}/reviews": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** @description What reviewers said of what I submitted with this lease, newest first. */
+        get: operations["submission_reviews_list"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/tasks/{task_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** @description The prompt, its responses, what each annotator says of them, and what was decided. */
+        get: operations["tasks_retrieve"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/tasks/{task_id}/known-answer": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** @description Copy the task into one whose answer is known: gold among the work, or for qualification. */
+        post: operations["tasks_known_answer_create"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/tasks/{task_id}/one-more": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** @description Give the task one more seat. */
+        post: operations["tasks_one_more_create"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/tasks/{task_id}/put-back": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** @description Put a task that was set aside or retired into the queue again. */
+        post: operations["tasks_put_back_create"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/tasks/{task_id}/retire": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** @description Hand the task out to nobody any more. What was said stays. */
+        post: operations["tasks_retire_create"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/tasks/{task_id}/settle": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** @description Settle the task: in datasets this ranking stands instead of the annotators' words, which are kept. */
+        post: operations["tasks_settle_create"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/tokens": {
         parameters: {
             query?: never;
@@ -801,6 +1457,26 @@ export interface components {
             /** @description Cohen's κ, ties being a word of their own. */
             kappa: components["schemas"]["Estimate"] | null;
         };
+        /** @description Everything that a project's leads decide. */
+        AllSettings: {
+            responses_per_task?: number;
+            /** Format: int64 */
+            overlap?: number;
+            overlap_percent?: number;
+            extra_below?: number | null;
+            /** Format: int64 */
+            lease_seconds?: number;
+            /** Format: int64 */
+            skip_limit?: number;
+            /** Format: int64 */
+            daily_limit?: number | null;
+            gold_percent?: number;
+            qualification_tasks?: number;
+            qualification_percent?: number;
+            order?: components["schemas"]["OrderEnum"];
+            shows_agreement?: boolean;
+            label_set: components["schemas"]["LabelSet"];
+        };
         /**
          * @description * `demonstration` - demonstration
          * @enum {string}
@@ -822,8 +1498,19 @@ export interface components {
             ended_at?: string | null;
             outcome?: components["schemas"]["OutcomeEnum"] | components["schemas"]["BlankEnum"];
         };
+        /** @description A line that was skipped, or that the file was refused for. */
+        BadLine: {
+            line: number;
+            reason: string;
+        };
         /** @enum {unknown} */
         BlankEnum: "";
+        /** @description A response of the task. Who wrote it is not told here either: reviewers judge blind, too. */
+        Candidate: {
+            /** Format: uuid */
+            id: string;
+            text: string;
+        };
         /** @description An ideal response that supersedes what I wrote. */
         ChangedDemonstrationRequest: {
             /** Format: uuid */
@@ -831,8 +1518,17 @@ export interface components {
             /** Format: int64 */
             replaces: number;
             text: string;
+            /**
+             * Format: uuid
+             * @description The shown response that it started from, if any.
+             */
+            started_from?: string | null;
             /** Format: double */
             seconds_spent?: number | null;
+        };
+        /** @description How many demonstration tasks were opened. */
+        ChangedPrompts: {
+            opened: number;
         };
         /** @description A ranking that supersedes what I said. */
         ChangedRankingRequest: {
@@ -940,6 +1636,26 @@ export interface components {
                 [key: string]: number;
             };
         };
+        /** @description How often a policy's responses stand above a rival's in one ranking; ties count half. */
+        Contest: {
+            rival: components["schemas"]["Rival"];
+            win: components["schemas"]["Estimate"];
+            rankings: number;
+            annotators: number;
+            /** @description Whether the interval covers other annotators, and not only other prompts: it takes five of them. */
+            speaks_for_others: boolean;
+        };
+        /** @description A policy against each that people ranked together with it. */
+        Contests: {
+            checkpoint: number;
+            simulated: boolean;
+            contests: components["schemas"]["Contest"][];
+        };
+        /** @description How many of something there were, in words. */
+        Count: {
+            what: string;
+            count: number;
+        };
         /** @description A name and a password. */
         CredentialsRequest: {
             username: string;
@@ -985,16 +1701,65 @@ export interface components {
          *     * `rankings` - Rankings
          *     * `text` - Text
          *     * `samples` - Samples
+         *     * `rewards` - Rewards
          * @enum {string}
          */
-        DatasetKindEnum: "prompts" | "demonstrations" | "rankings" | "text" | "samples";
+        DatasetKindEnum: "prompts" | "demonstrations" | "rankings" | "text" | "samples" | "rewards";
         DatasetPage: {
             next: string | null;
             results: components["schemas"]["Dataset"][];
         };
+        /** @description What one person did on one day. */
+        Day: {
+            /** Format: date */
+            day: string;
+            rankings: number;
+            demonstrations: number;
+        };
+        /**
+         * @description * `passed` - passed
+         *     * `again` - again
+         * @enum {string}
+         */
+        DecisionEnum: "passed" | "again";
+        /** @description What a lead decides: that someone may work, or that they may try again. */
+        DecisionRequest: {
+            state: components["schemas"]["DecisionEnum"];
+        };
+        /** @description Who did what to whom or what, and when. */
+        Deed: {
+            readonly id: number;
+            /** Format: date-time */
+            at?: string;
+            by: components["schemas"]["User"] | null;
+            did: string;
+            /** @description The deed in words, after who did it. */
+            readonly words: string;
+            to: components["schemas"]["User"] | null;
+            about?: string;
+            details: {
+                [key: string]: unknown;
+            };
+        };
+        /** @description A kind of deed, in words. */
+        DeedKind: {
+            did: string;
+            words: string;
+        };
+        /** @description A page of deeds, newest first, and the kinds that there can be. */
+        Deeds: {
+            next: string | null;
+            results: components["schemas"]["Deed"][];
+            kinds: components["schemas"]["DeedKind"][];
+        };
         /** @description An ideal response. */
         DemonstrationRequest: {
             text: string;
+            /**
+             * Format: uuid
+             * @description The shown response that it started from, if any.
+             */
+            started_from?: string | null;
             /** Format: double */
             seconds_spent?: number | null;
         };
@@ -1021,6 +1786,10 @@ export interface components {
                 [key: string]: unknown;
             };
         };
+        /** @description The person's user name, written out to confirm what cannot be undone. */
+        EraseRequest: {
+            username: string;
+        };
         /** @description A figure with its 95 % interval; no bounds where a single task cannot tell. */
         Estimate: {
             /** Format: double */
@@ -1041,6 +1810,50 @@ export interface components {
             name: string;
             size: number;
             sha256: string;
+        };
+        /** @description A file, and what to do with it. */
+        FileRequest: {
+            /** Format: binary */
+            file: string;
+            /** @default prompts */
+            what: components["schemas"]["WhatEnum"];
+            /**
+             * @description What a bad line does: refuse the whole file, or be skipped. It is named either way.
+             *
+             *     * `refuse` - refuse
+             *     * `skip` - skip
+             * @default refuse
+             */
+            on_error: components["schemas"]["OnErrorEnum"];
+            /**
+             * @description What becomes of a prompt that shares a long beginning with one before it.
+             *
+             *     * `keep` - keep
+             *     * `leave_out` - leave_out
+             * @default keep
+             */
+            near: components["schemas"]["NearEnum"];
+            /**
+             * @description The source of lines that name none.
+             * @default
+             */
+            source: string;
+            /**
+             * @description Open a demonstration task for each new prompt.
+             * @default false
+             */
+            demonstrate: boolean;
+            /**
+             * Format: uuid
+             * @description Of your choice; with it you can ask how far it is.
+             */
+            ticket?: string;
+        };
+        /** @description How far the asker is with the tasks that let them do real work. */
+        FirstTasks: {
+            failed: boolean;
+            done: number;
+            needed: number;
         };
         /** @description One flag that can be raised. */
         Flag: {
@@ -1074,6 +1887,23 @@ export interface components {
         Guidelines: {
             version: number | null;
             text: string;
+            /** @description The newest version that the asker has read. */
+            read: number | null;
+            /** @description What it said. */
+            read_text: string;
+        };
+        /** @description What annotators were told from an instant on. */
+        GuidelinesVersion: {
+            /** Format: int64 */
+            version: number;
+            text: string;
+            created_by?: string | null;
+            /** Format: date-time */
+            created_at?: string;
+        };
+        GuidelinesVersionPage: {
+            next: string | null;
+            results: components["schemas"]["GuidelinesVersion"][];
         };
         /** @description A page of submissions, newest first. */
         History: {
@@ -1091,12 +1921,71 @@ export interface components {
             /** Format: date-time */
             changed_at: string | null;
         };
+        /** @description A dataset that holds words of one person. */
+        Holding: {
+            id: number;
+            name: string;
+            kind: string;
+            digest: string;
+            words: number;
+        };
+        /** @description The datasets that hold words of one person, newest first. */
+        Holdings: {
+            datasets: components["schemas"]["Holding"][];
+        };
+        /** @description How far an import is: the share of the file that is dealt with, and what it did once it is through. */
+        ImportProgress: {
+            /** Format: double */
+            share: number;
+            report: components["schemas"]["ImportReport"] | null;
+            refused: string | null;
+        };
+        /** @description What an import did. */
+        ImportReport: {
+            lines: number;
+            counts: components["schemas"]["Count"][];
+            bad_count: number;
+            /** @description The first 200 lines that were skipped. */
+            bad: components["schemas"]["BadLine"][];
+        };
         /** @description One thing that a kind of job reads. */
         Input: {
             name: string;
             kind: string;
             required: boolean;
             default: string | null;
+            /** @description Whether further ones may be given, as `<name>_2`, `<name>_3` and so on. */
+            many: boolean;
+        };
+        /** @description An invitation; its link is told while it opens something. */
+        Invitation: {
+            readonly id: number;
+            role: components["schemas"]["RoleEnum"];
+            meant_for?: string;
+            created_by?: string | null;
+            /** Format: date-time */
+            created_at?: string;
+            /** Format: date-time */
+            expires_at: string;
+            accepted_by?: string | null;
+            /** Format: date-time */
+            accepted_at?: string | null;
+            /** Format: date-time */
+            revoked_at?: string | null;
+            readonly token: string | null;
+        };
+        InvitationPage: {
+            next: string | null;
+            results: components["schemas"]["Invitation"][];
+        };
+        /** @description What an invitation opens. */
+        Invited: {
+            project: string;
+            slug: string;
+            role: components["schemas"]["RoleEnum"];
+            invited_by: string | null;
+            /** Format: date-time */
+            expires_at: string;
         };
         /** @description A response and what it responds to: `prompt` or `messages`; neither for a text that stands alone. */
         ItemRequest: {
@@ -1197,12 +2086,13 @@ export interface components {
          *     * `queued` - Queued
          *     * `running` - Running
          *     * `interrupted` - Interrupted
+         *     * `paused` - Paused
          *     * `succeeded` - Succeeded
          *     * `failed` - Failed
          *     * `cancelled` - Cancelled
          * @enum {string}
          */
-        JobStateEnum: "waiting" | "queued" | "running" | "interrupted" | "succeeded" | "failed" | "cancelled";
+        JobStateEnum: "waiting" | "queued" | "running" | "interrupted" | "paused" | "succeeded" | "failed" | "cancelled";
         /** @description A kind of job, with the JSON schema of its configuration. */
         Kind: {
             kind: string;
@@ -1213,6 +2103,19 @@ export interface components {
             };
             inputs: components["schemas"]["Input"][];
             output: string;
+        };
+        /**
+         * @description * `gold` - gold
+         *     * `qualification` - qualification
+         * @enum {string}
+         */
+        KnownPurposeEnum: "gold" | "qualification";
+        /** @description The known answer of a copy of the task, and what it is for. */
+        KnownRequest: {
+            ranks: {
+                [key: string]: number;
+            };
+            purpose: components["schemas"]["KnownPurposeEnum"];
         };
         /** @description What can be said of a response, and of a whole task. */
         LabelSet: {
@@ -1226,6 +2129,8 @@ export interface components {
             simulated: boolean;
             judgements: number;
             agreement: components["schemas"]["Agreement"];
+            /** @description With the known answers of gold and qualification tasks. */
+            known: components["schemas"]["Agreement"];
             pace: components["schemas"]["Pace"] | null;
             ratings: components["schemas"]["Ratings"] | null;
         };
@@ -1233,6 +2138,16 @@ export interface components {
         LastJob: {
             id: number;
             state: components["schemas"]["JobStateEnum"];
+        };
+        /** @description A settled ranking, or a known answer. */
+        LastWord: {
+            ranks: {
+                [key: string]: number;
+            };
+            comment: string;
+            by: string;
+            /** Format: date-time */
+            created_at: string;
         };
         /** @description A task in the asker's hands until a time, with the draft that was kept of it. */
         Lease: {
@@ -1242,12 +2157,18 @@ export interface components {
             /** Format: date-time */
             expires_at: string;
             task: components["schemas"]["ShownTask"];
+            /** @description Whether a demonstration may start from a response of a model. */
+            samples: boolean;
             draft: {
                 [key: string]: unknown;
             } | null;
             /** Format: date-time */
             draft_saved_at: string | null;
             guidelines_version: number | null;
+        };
+        /** @description The task that was made. */
+        Made: {
+            task: number;
         };
         /** @description A named number of a project. */
         Measure: {
@@ -1256,10 +2177,39 @@ export interface components {
             /** Format: double */
             value: number | null;
         };
+        /** @description Someone in a project. */
+        Member: {
+            user: components["schemas"]["User"];
+            role: components["schemas"]["RoleEnum"];
+            is_simulated: boolean;
+            /** @description False for those whose words were brought in from a file, or who were erased. */
+            has_account: boolean;
+            /** Format: date-time */
+            joined_at?: string;
+            /** Format: date-time */
+            deactivated_at?: string | null;
+            /** Format: date-time */
+            last_seen_at: string | null;
+        };
+        MemberPage: {
+            next: string | null;
+            results: components["schemas"]["Member"][];
+        };
         /** @description What someone may do in a project. */
         Membership: {
             project: components["schemas"]["ProjectName"];
             role: components["schemas"]["RoleEnum"];
+        };
+        /** @description What the annotators say together, each counting the same. */
+        Merged: {
+            ranks: {
+                [key: string]: number;
+            };
+            /**
+             * Format: double
+             * @description Share of the words on pairs that it agrees with.
+             */
+            support: number;
         };
         /** @description One turn of a conversation. */
         Message: {
@@ -1281,6 +2231,36 @@ export interface components {
             object: string;
             data: components["schemas"]["Model"][];
         };
+        /**
+         * @description * `keep` - keep
+         *     * `leave_out` - leave_out
+         * @enum {string}
+         */
+        NearEnum: "keep" | "leave_out";
+        /** @description A new account; left out by someone who is signed in and joins as who they are. */
+        NewAccountRequest: {
+            username?: string;
+            /** @default  */
+            name: string;
+            password?: string;
+        };
+        /** @description One flag that can be raised from now on. */
+        NewFlagRequest: {
+            key: string;
+            label: string;
+        };
+        /** @description What annotators are to be told, in Markdown. */
+        NewGuidelinesRequest: {
+            text: string;
+        };
+        /** @description Who may come, and until when. */
+        NewInvitationRequest: {
+            role: components["schemas"]["RoleEnum"];
+            /** @default  */
+            meant_for: string;
+            /** @default 7 */
+            days: number;
+        };
         /** @description What to start. */
         NewJobRequest: {
             project: string;
@@ -1290,7 +2270,7 @@ export interface components {
             config?: {
                 [key: string]: unknown;
             };
-            /** @description Input name -> a digest, "champion", "latest", "snapshot" or {"job": id}. */
+            /** @description Input name -> a digest, "champion", "previous" (champion), "latest", "snapshot" or {"job": id}. */
             inputs?: {
                 [key: string]: string | {
                     job?: number;
@@ -1298,6 +2278,18 @@ export interface components {
             };
             /** @default 1 */
             seed: number;
+        };
+        /** @description What can be said of a response, and of a whole task, from now on. */
+        NewLabelSetRequest: {
+            response_flags: components["schemas"]["NewFlagRequest"][];
+            task_flags: components["schemas"]["NewFlagRequest"][];
+        };
+        /** @description What a project is called; its short name is made of its name where none is given. */
+        NewProjectRequest: {
+            name: string;
+            slug?: string;
+            /** @default  */
+            description: string;
         };
         /** @description A conversation, and what is asked of the annotators. */
         NewPromptRequest: {
@@ -1323,6 +2315,12 @@ export interface components {
              */
             take: boolean;
         };
+        /** @description What is wrong with a prompt. */
+        NewReportRequest: {
+            reason: components["schemas"]["ReasonEnum"];
+            /** @default  */
+            note: string;
+        };
         /** @description A schedule to be. */
         NewScheduleRequest: {
             project: string;
@@ -1331,7 +2329,7 @@ export interface components {
             config?: {
                 [key: string]: unknown;
             };
-            /** @description Input name -> a digest, "champion", "latest", "snapshot" or {"job": id}. */
+            /** @description Input name -> a digest, "champion", "previous" (champion), "latest", "snapshot" or {"job": id}. */
             inputs?: {
                 [key: string]: string | {
                     job?: number;
@@ -1349,20 +2347,34 @@ export interface components {
             /** Format: date-time */
             expires_at: string | null;
         };
+        /**
+         * @description * `refuse` - refuse
+         *     * `skip` - skip
+         * @enum {string}
+         */
+        OnErrorEnum: "refuse" | "skip";
         /** @description How many tasks of each kind are open. */
         OpenTasks: {
             ranking: number;
             demonstration: number;
         };
         /**
+         * @description * `served` - Served
+         *     * `uniform` - Uniform
+         *     * `score` - Score
+         * @enum {string}
+         */
+        OrderEnum: "served" | "uniform" | "score";
+        /**
          * @description * `succeeded` - Succeeded
          *     * `failed` - Failed
          *     * `cancelled` - Cancelled
          *     * `interrupted` - Interrupted
+         *     * `paused` - Paused
          *     * `lost` - Lost
          * @enum {string}
          */
-        OutcomeEnum: "succeeded" | "failed" | "cancelled" | "interrupted" | "lost";
+        OutcomeEnum: "succeeded" | "failed" | "cancelled" | "interrupted" | "paused" | "lost";
         /** @description A project at a glance. */
         Overview: {
             demonstrations: number;
@@ -1372,6 +2384,17 @@ export interface components {
             live_leases: number;
             annotators_today: number;
             rounds: components["schemas"]["Round"][];
+        };
+        /** @description How far the asker agrees; a part is null where nothing speaks to it yet. */
+        OwnAgreement: {
+            /** @description With the people who judged the same tasks. */
+            others: components["schemas"]["Agreement"] | null;
+            /** @description With known answers; which tasks have one is not told. */
+            known: components["schemas"]["Agreement"] | null;
+        };
+        /** @description What reviewers said of what stands now, newest first. */
+        OwnReviews: {
+            results: components["schemas"]["Reviewed"][];
         };
         /** @description How long tasks took, in seconds. */
         Pace: {
@@ -1391,13 +2414,36 @@ export interface components {
             b: number;
             agreement: components["schemas"]["Agreement"];
         };
+        /** @description Another role, or whether the project is open to them. */
+        PatchedMemberChangeRequest: {
+            role?: components["schemas"]["RoleEnum"];
+            active?: boolean;
+        };
+        /** @description What a project is to be called from now on. */
+        PatchedProjectChangeRequest: {
+            name?: string;
+            description?: string;
+        };
+        /** @description What is to be otherwise with some prompts; what is left out stays. */
+        PatchedPromptsChangeRequest: {
+            prompts?: number[];
+            retired?: boolean | null;
+            priority?: number | null;
+            add_tags?: string[];
+            remove_tags?: string[];
+            /**
+             * @description Open a demonstration task for each, once.
+             * @default false
+             */
+            demonstrate: boolean;
+        };
         /** @description What is to be different. */
         PatchedScheduleChangeRequest: {
             name?: string;
             config?: {
                 [key: string]: unknown;
             };
-            /** @description Input name -> a digest, "champion", "latest", "snapshot" or {"job": id}. */
+            /** @description Input name -> a digest, "champion", "previous" (champion), "latest", "snapshot" or {"job": id}. */
             inputs?: {
                 [key: string]: string | {
                     job?: number;
@@ -1405,6 +2451,32 @@ export interface components {
             };
             trigger?: components["schemas"]["TriggerRequest"];
             enabled?: boolean;
+        };
+        /** @description What is to be otherwise from now on; what is left out stays. */
+        PatchedSettingsChangeRequest: {
+            responses_per_task?: number;
+            overlap?: number;
+            overlap_percent?: number;
+            extra_below?: number | null;
+            lease_seconds?: number;
+            skip_limit?: number;
+            daily_limit?: number | null;
+            gold_percent?: number;
+            qualification_tasks?: number;
+            qualification_percent?: number;
+            order?: components["schemas"]["OrderEnum"];
+            shows_agreement?: boolean;
+            label_set?: components["schemas"]["NewLabelSetRequest"];
+            /**
+             * @description Give the tasks that are open already the seats that a higher overlap asks for.
+             * @default false
+             */
+            also_open: boolean;
+        };
+        /** @description Someone, by name. */
+        Person: {
+            id: number;
+            name: string;
         };
         /**
          * @description * `response` - response
@@ -1420,10 +2492,29 @@ export interface components {
             rating: number;
             flags?: string[];
         };
+        /** @description A whole conversation: it begins with the user and ends with the assistant. */
+        PlayedRequest: {
+            turns: components["schemas"]["PlayedTurnRequest"][];
+            /** Format: double */
+            seconds_spent?: number | null;
+        };
+        /** @description One turn, of either side. */
+        PlayedTurnRequest: {
+            role: components["schemas"]["PlayedTurnRoleEnum"];
+            content: string;
+        };
+        /**
+         * @description * `user` - user
+         *     * `assistant` - assistant
+         * @enum {string}
+         */
+        PlayedTurnRoleEnum: "user" | "assistant";
         /** @description The asker's day and week, and what is open to them. */
         Progress: {
             today: components["schemas"]["Done"];
             week: components["schemas"]["Done"];
+            /** @description The last two weeks, today last. */
+            days: components["schemas"]["Day"][];
             open: components["schemas"]["OpenTasks"];
         };
         /** @description A project, and what the asker may do in it. */
@@ -1454,8 +2545,62 @@ export interface components {
             responses_per_task: number;
             overlap: number;
             lease_seconds: number;
+            daily_limit: number | null;
+            qualification_tasks: number;
+            qualification_percent: number;
+            shows_agreement: boolean;
             label_set: components["schemas"]["LabelSet"];
         };
+        /** @description A prompt in a list. */
+        Prompt: {
+            readonly id: number;
+            title: string;
+            messages: components["schemas"]["Message"][];
+            split: components["schemas"]["SplitEnum"];
+            source?: string;
+            source_user?: string;
+            tags: string[];
+            /** Format: int64 */
+            priority?: number;
+            /** Format: date-time */
+            retired_at?: string | null;
+            /** Format: date-time */
+            created_at?: string;
+        };
+        PromptPage: {
+            next: string | null;
+            results: components["schemas"]["Prompt"][];
+        };
+        /**
+         * @description * `work` - Work
+         *     * `gold` - Gold
+         *     * `qualification` - Qualification
+         * @enum {string}
+         */
+        PurposeEnum: "work" | "gold" | "qualification";
+        /** @description What became of someone's first tasks. */
+        Qualification: {
+            annotator: number;
+            state: components["schemas"]["QualificationStateEnum"];
+            /** Format: double */
+            share?: number | null;
+            /** Format: int64 */
+            tasks?: number;
+            decided_by?: string | null;
+            /** Format: date-time */
+            decided_at?: string;
+        };
+        QualificationPage: {
+            next: string | null;
+            results: components["schemas"]["Qualification"][];
+        };
+        /**
+         * @description * `passed` - Passed
+         *     * `failed` - Failed
+         *     * `again` - Again
+         * @enum {string}
+         */
+        QualificationStateEnum: "passed" | "failed" | "again";
         /** @description How well a project labels, of its newest judgements. */
         Quality: {
             /** Format: date-time */
@@ -1502,6 +2647,14 @@ export interface components {
             prompt: number;
             lease: components["schemas"]["Lease"] | null;
         };
+        /** @description Dense ranks of all responses, 1 the best; ties share one. */
+        RanksRequest: {
+            ranks: {
+                [key: string]: number;
+            };
+            /** @default  */
+            comment: string;
+        };
         /** @description How often each rating from 1 to 7 was given. */
         Ratings: {
             counts: number[];
@@ -1509,6 +2662,19 @@ export interface components {
             mean: number;
             count: number;
         };
+        /** @description Which version of the guidelines was read. */
+        ReadRequest: {
+            version: number;
+        };
+        /**
+         * @description * `harmful` - Harmful
+         *     * `personal_data` - Personal Data
+         *     * `broken` - Broken
+         *     * `asked_before` - Asked Before
+         *     * `other` - Other
+         * @enum {string}
+         */
+        ReasonEnum: "harmful" | "personal_data" | "broken" | "asked_before" | "other";
         /** @description What was recorded. */
         Recorded: {
             id: number;
@@ -1537,16 +2703,75 @@ export interface components {
             role: string;
             content: string;
         };
+        /** @description A report, with the prompt that it speaks of. */
+        Report: {
+            id: number;
+            prompt: number;
+            title: string;
+            task: number | null;
+            reporter: string;
+            reason: components["schemas"]["ReasonEnum"];
+            note: string;
+            /** Format: date-time */
+            created_at: string;
+            /** Format: date-time */
+            settled_at: string | null;
+            settled_by: string | null;
+        };
+        ReportPage: {
+            next: string | null;
+            results: components["schemas"]["Report"][];
+        };
+        /** @description Something of the asker's that a reviewer returned. */
+        Returned: {
+            /** Format: uuid */
+            lease: string;
+            kind: components["schemas"]["TaskKindEnum"];
+            prompt: string;
+            comment: string;
+            by: string;
+            /** Format: date-time */
+            returned_at: string;
+        };
+        /** @description What came back, oldest first, fifty at most: what is changed leaves the list. */
+        ReturnedList: {
+            results: components["schemas"]["Returned"][];
+        };
+        /**
+         * @description * `accepted` - accepted
+         *     * `returned` - returned
+         * @enum {string}
+         */
+        ReviewEnum: "accepted" | "returned";
+        /** @description What a reviewer said of a word. */
+        Reviewed: {
+            standing: string;
+            comment: string;
+            by: string;
+            /** Format: date-time */
+            created_at: string;
+        };
         /** @description A reward for each item, in the units of the reward model's own normalisation. */
         Rewards: {
             model: string;
             rewards: number[];
+        };
+        /** @description The job that scores the items, and where its rewards will be: its output, in the order of the items. */
+        RewardsJob: {
+            model: string;
+            job: number;
         };
         /** @description What is to be scored, and by whom: `model` (slug, slug/name or digest), or `project`. */
         RewardsRequestRequest: {
             project?: string;
             model?: string;
             items: components["schemas"]["ItemRequest"][];
+        };
+        /** @description Another policy. */
+        Rival: {
+            id: number;
+            name: string;
+            is_champion: boolean;
         };
         /**
          * @description * `annotator` - Annotator
@@ -1568,8 +2793,7 @@ export interface components {
             ceiling: number | null;
             /** Format: double */
             kl: number | null;
-            /** Format: double */
-            win_rate: number | null;
+            win_rate: components["schemas"]["Estimate"] | null;
         };
         /** @description Where a response was placed. Imported rankings may lack ratings. */
         SaidPlacement: {
@@ -1618,6 +2842,7 @@ export interface components {
         Session: {
             user: components["schemas"]["User"];
             memberships: components["schemas"]["Membership"][];
+            may_create_projects: boolean;
         };
         /** @description A response as an annotator sees it: nothing says who wrote it (law Q4). */
         ShownResponse: {
@@ -1631,10 +2856,33 @@ export interface components {
             prompt: components["schemas"]["Message"][];
             responses: components["schemas"]["ShownResponse"][];
         };
+        /** @description Why someone passed a task over. */
+        SkipOfTask: {
+            annotator: components["schemas"]["Person"];
+            reason: string;
+            /** Format: date-time */
+            at: string;
+        };
         /** @description Why a task is passed over. */
         SkipRequest: {
             /** @default  */
             reason: string;
+        };
+        /**
+         * @description * `train` - Train
+         *     * `valid` - Valid
+         *     * `test` - Test
+         * @enum {string}
+         */
+        SplitEnum: "train" | "valid" | "test";
+        /** @description Where the asker stands. */
+        Standing: {
+            /** @description Null for those who may do real work. */
+            first_tasks: components["schemas"]["FirstTasks"] | null;
+            /** @description Null where there is no daily limit. */
+            left_today: number | null;
+            /** @description Null where the project does not show it. */
+            agreement: components["schemas"]["OwnAgreement"] | null;
         };
         /** @description A reason for a person to look. */
         StandingOut: {
@@ -1670,6 +2918,68 @@ export interface components {
          * @enum {string}
          */
         TaskKindEnum: "ranking" | "demonstration";
+        /** @description A page of tasks, newest first. */
+        TaskList: {
+            next: string | null;
+            results: components["schemas"]["TaskRow"][];
+        };
+        /** @description A task in the reviewer's list. */
+        TaskRow: {
+            id: number;
+            kind: components["schemas"]["TaskKindEnum"];
+            purpose: components["schemas"]["PurposeEnum"];
+            state: components["schemas"]["TaskStateEnum"];
+            prompt: string;
+            seats: number;
+            words: number;
+            /**
+             * Format: double
+             * @description Share of the pairs on which its annotators agree, ties counting half.
+             */
+            agreement: number | null;
+            accepted: number;
+            returned: number;
+            skips: number;
+            settled: boolean;
+        };
+        /**
+         * @description * `open` - Open
+         *     * `set_aside` - Set Aside
+         *     * `retired` - Retired
+         * @enum {string}
+         */
+        TaskStateEnum: "open" | "set_aside" | "retired";
+        /** @description A task with everything that was said of it. */
+        TaskToReview: {
+            id: number;
+            kind: components["schemas"]["TaskKindEnum"];
+            purpose: components["schemas"]["PurposeEnum"];
+            state: components["schemas"]["TaskStateEnum"];
+            prompt: string;
+            seats: number;
+            words: number;
+            /**
+             * Format: double
+             * @description Share of the pairs on which its annotators agree, ties counting half.
+             */
+            agreement: number | null;
+            accepted: number;
+            returned: number;
+            skips: number;
+            settled: boolean;
+            messages: components["schemas"]["Message"][];
+            tags: string[];
+            responses: components["schemas"]["Candidate"][];
+            answers: components["schemas"]["WordToReview"][];
+            skipped: components["schemas"]["SkipOfTask"][];
+            /** @description How many annotators have it before them now. */
+            in_hand: number;
+            merged: components["schemas"]["Merged"] | null;
+            settlement: components["schemas"]["LastWord"] | null;
+            known_answer: components["schemas"]["LastWord"] | null;
+            /** @description The task that has its answer known. */
+            known_copy: number | null;
+        };
         /** @description A token, without its secret. */
         Token: {
             id: string;
@@ -1722,12 +3032,28 @@ export interface components {
             role: components["schemas"]["TurnEnum"];
             content: string;
         };
+        /** @description A conversation that is not submitted yet, as it was kept. */
+        Unfinished: {
+            /** Format: uuid */
+            id: string;
+            body: {
+                [key: string]: unknown;
+            };
+            /** Format: date-time */
+            saved_at: string;
+        };
         /** @description A person, as others see them. */
         User: {
             readonly id: number;
             /** @description Required. 150 characters or fewer. Letters, digits and @/./+/-/_ only. */
             username: string;
             name: string;
+        };
+        /** @description What a reviewer says of a word. A returned one needs a comment: its annotator reads it. */
+        VerdictOnWordRequest: {
+            standing: components["schemas"]["ReviewEnum"];
+            /** @default  */
+            comment: string;
         };
         /** @description Which kind of task is asked for. */
         WantedRequest: {
@@ -1742,6 +3068,13 @@ export interface components {
             /** Format: double */
             stability_index: number | null;
         };
+        /**
+         * @description * `prompts` - prompts
+         *     * `demonstrations` - demonstrations
+         *     * `judgements` - judgements
+         * @enum {string}
+         */
+        WhatEnum: "prompts" | "demonstrations" | "judgements";
         /** @description One word of an annotator, as it was said. A ranking has no text; a demonstration has no placements. */
         Word: {
             id: number;
@@ -1758,10 +3091,22 @@ export interface components {
             flags: string[];
             note: string;
             text: string;
+            /** Format: uuid */
+            started_from: string | null;
         };
         WordPage: {
             next: string | null;
             results: components["schemas"]["Word"][];
+        };
+        /** @description One annotator's current word, and what reviewers said of it. */
+        WordToReview: {
+            annotator: components["schemas"]["Person"];
+            is_simulated: boolean;
+            /** @description How many words it has superseded. */
+            changes: number;
+            standing: components["schemas"]["ReviewEnum"] | components["schemas"]["BlankEnum"];
+            reviews: components["schemas"]["Reviewed"][];
+            word: components["schemas"]["Word"];
         };
         /** @description Why a request was refused; `fields` says which parts of it are meant. */
         Refusal: {
@@ -1953,7 +3298,7 @@ export interface operations {
             query?: {
                 /** @description `next` of the page before. */
                 cursor?: string;
-                kind?: "demonstrations" | "prompts" | "rankings" | "samples" | "text";
+                kind?: "demonstrations" | "prompts" | "rankings" | "rewards" | "samples" | "text";
                 /** @description Only what belongs to the project of this slug. */
                 project?: string;
             };
@@ -2052,6 +3397,104 @@ export interface operations {
             };
         };
     };
+    demonstrations_reviews_create: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                demonstration_id: number;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["VerdictOnWordRequest"];
+            };
+        };
+        responses: {
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Reviewed"];
+                };
+            };
+            /** @description A refusal. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+        };
+    };
+    invitations_retrieve: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                token: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Invited"];
+                };
+            };
+            /** @description A refusal. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+        };
+    };
+    invitations_create: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                token: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["NewAccountRequest"];
+            };
+        };
+        responses: {
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Session"];
+                };
+            };
+            /** @description A refusal. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+        };
+    };
     job_kinds_list: {
         parameters: {
             query?: never;
@@ -2088,7 +3531,7 @@ export interface operations {
                 kind?: string;
                 /** @description Only what belongs to the project of this slug. */
                 project?: string;
-                state?: "cancelled" | "failed" | "interrupted" | "queued" | "running" | "succeeded" | "waiting";
+                state?: "cancelled" | "failed" | "interrupted" | "paused" | "queued" | "running" | "succeeded" | "waiting";
             };
             header?: never;
             path?: never;
@@ -2273,6 +3716,36 @@ export interface operations {
             };
         };
     };
+    jobs_resume_create: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                job_id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["JobDetail"];
+                };
+            };
+            /** @description A refusal. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+        };
+    };
     jobs_retry_create: {
         parameters: {
             query?: never;
@@ -2290,6 +3763,40 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["JobDetail"];
+                };
+            };
+            /** @description A refusal. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+        };
+    };
+    judgements_reviews_create: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                judgement_id: number;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["VerdictOnWordRequest"];
+            };
+        };
+        responses: {
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Reviewed"];
                 };
             };
             /** @description A refusal. */
@@ -2482,6 +3989,78 @@ export interface operations {
             };
         };
     };
+    leases_report_create: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                lease_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewReportRequest"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Recorded"];
+                };
+            };
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Recorded"];
+                };
+            };
+            /** @description A refusal. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+        };
+    };
+    leases_responses_create: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                lease_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ShownResponse"][];
+                };
+            };
+            /** @description A refusal. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+        };
+    };
     leases_skip_create: {
         parameters: {
             query?: never;
@@ -2607,6 +4186,38 @@ export interface operations {
             };
         };
     };
+    projects_create: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewProjectRequest"];
+            };
+        };
+        responses: {
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ProjectDetail"];
+                };
+            };
+            /** @description A refusal. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+        };
+    };
     projects_retrieve: {
         parameters: {
             query?: never;
@@ -2632,6 +4243,252 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content?: never;
+            };
+            /** @description A refusal. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+        };
+    };
+    projects_partial_update: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                slug: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["PatchedProjectChangeRequest"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ProjectDetail"];
+                };
+            };
+            /** @description A refusal. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+        };
+    };
+    projects_contests_retrieve: {
+        parameters: {
+            query: {
+                /** @description A policy of the project. */
+                checkpoint: number;
+                /** @description With what simulated annotators said. */
+                simulated?: boolean;
+            };
+            header?: never;
+            path: {
+                slug: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Contests"];
+                };
+            };
+            /** @description A refusal. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+        };
+    };
+    unfinished_conversations_list: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                slug: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Unfinished"][];
+                };
+            };
+            /** @description A refusal. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+        };
+    };
+    projects_conversations_update: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                conversation_id: string;
+                slug: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": {
+                    [key: string]: unknown;
+                };
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Saved"];
+                };
+            };
+            /** @description A refusal. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+        };
+    };
+    projects_conversations_destroy: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                conversation_id: string;
+                slug: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description No response body */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description A refusal. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+        };
+    };
+    projects_conversations_submit_create: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                conversation_id: string;
+                slug: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["PlayedRequest"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Recorded"];
+                };
+            };
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Recorded"];
+                };
+            };
+            /** @description A refusal. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+        };
+    };
+    projects_deeds_retrieve: {
+        parameters: {
+            query?: {
+                /** @description Only what this person did. */
+                by?: number;
+                /** @description `next` of the page before. */
+                cursor?: string;
+                /** @description Only deeds of this kind. */
+                did?: string;
+            };
+            header?: never;
+            path: {
+                slug: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Deeds"];
+                };
             };
             /** @description A refusal. */
             default: {
@@ -2674,6 +4531,106 @@ export interface operations {
             };
         };
     };
+    projects_guidelines_read_create: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                slug: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ReadRequest"];
+            };
+        };
+        responses: {
+            /** @description No response body */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description A refusal. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+        };
+    };
+    guidelines_versions_list: {
+        parameters: {
+            query?: {
+                /** @description `next` of the page before. */
+                cursor?: string;
+            };
+            header?: never;
+            path: {
+                slug: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GuidelinesVersionPage"];
+                };
+            };
+            /** @description A refusal. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+        };
+    };
+    projects_guidelines_versions_create: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                slug: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewGuidelinesRequest"];
+            };
+        };
+        responses: {
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GuidelinesVersion"];
+                };
+            };
+            /** @description A refusal. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+        };
+    };
     projects_history_retrieve: {
         parameters: {
             query?: {
@@ -2698,6 +4655,232 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["History"];
+                };
+            };
+            /** @description A refusal. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+        };
+    };
+    projects_imports_create: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                slug: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "multipart/form-data": components["schemas"]["FileRequest"];
+            };
+        };
+        responses: {
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ImportReport"];
+                };
+            };
+            /** @description A refusal. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+        };
+    };
+    projects_imports_retrieve: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                slug: string;
+                ticket: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ImportProgress"];
+                };
+            };
+            /** @description A refusal. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+        };
+    };
+    invitations_list: {
+        parameters: {
+            query?: {
+                /** @description `next` of the page before. */
+                cursor?: string;
+            };
+            header?: never;
+            path: {
+                slug: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["InvitationPage"];
+                };
+            };
+            /** @description A refusal. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+        };
+    };
+    projects_invitations_create: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                slug: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewInvitationRequest"];
+            };
+        };
+        responses: {
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Invitation"];
+                };
+            };
+            /** @description A refusal. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+        };
+    };
+    projects_invitations_destroy: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                invitation_id: number;
+                slug: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description No response body */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description A refusal. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+        };
+    };
+    projects_labeling_retrieve: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                slug: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AllSettings"];
+                };
+            };
+            /** @description A refusal. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+        };
+    };
+    projects_labeling_partial_update: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                slug: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["PatchedSettingsChangeRequest"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AllSettings"];
                 };
             };
             /** @description A refusal. */
@@ -2784,6 +4967,210 @@ export interface operations {
             };
         };
     };
+    members_list: {
+        parameters: {
+            query?: {
+                /** @description `next` of the page before. */
+                cursor?: string;
+                /** @description Only people whose name or user name holds this. */
+                q?: string;
+            };
+            header?: never;
+            path: {
+                slug: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["MemberPage"];
+                };
+            };
+            /** @description A refusal. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+        };
+    };
+    projects_members_partial_update: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                slug: string;
+                user_id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["PatchedMemberChangeRequest"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Member"];
+                };
+            };
+            /** @description A refusal. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+        };
+    };
+    projects_members_datasets_retrieve: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                slug: string;
+                user_id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Holdings"];
+                };
+            };
+            /** @description A refusal. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+        };
+    };
+    projects_members_erase_create: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                slug: string;
+                user_id: number;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["EraseRequest"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Holdings"];
+                };
+            };
+            /** @description A refusal. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+        };
+    };
+    projects_members_export_create: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                slug: string;
+                user_id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        [key: string]: unknown;
+                    };
+                };
+            };
+            /** @description A refusal. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+        };
+    };
+    projects_members_qualification_update: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                slug: string;
+                user_id: number;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["DecisionRequest"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Qualification"];
+                };
+            };
+            /** @description A refusal. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+        };
+    };
     projects_overview_retrieve: {
         parameters: {
             query?: never;
@@ -2844,6 +5231,49 @@ export interface operations {
             };
         };
     };
+    prompts_list: {
+        parameters: {
+            query?: {
+                /** @description `next` of the page before. */
+                cursor?: string;
+                q?: string;
+                retired?: boolean | null;
+                source?: string;
+                /**
+                 * @description * `train` - Train
+                 *     * `valid` - Valid
+                 *     * `test` - Test
+                 */
+                split?: "train" | "valid" | "test" | "";
+                tag?: string;
+            };
+            header?: never;
+            path: {
+                slug: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PromptPage"];
+                };
+            };
+            /** @description A refusal. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+        };
+    };
     projects_prompts_create: {
         parameters: {
             query?: never;
@@ -2873,6 +5303,73 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Asked"];
+                };
+            };
+            /** @description A refusal. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+        };
+    };
+    projects_prompts_partial_update: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                slug: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["PatchedPromptsChangeRequest"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ChangedPrompts"];
+                };
+            };
+            /** @description A refusal. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+        };
+    };
+    qualifications_list: {
+        parameters: {
+            query?: {
+                /** @description `next` of the page before. */
+                cursor?: string;
+            };
+            header?: never;
+            path: {
+                slug: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["QualificationPage"];
                 };
             };
             /** @description A refusal. */
@@ -2953,6 +5450,166 @@ export interface operations {
             };
         };
     };
+    reports_list: {
+        parameters: {
+            query?: {
+                /** @description `next` of the page before. */
+                cursor?: string;
+                /** @description Those that were looked at, instead of those that were not. */
+                settled?: boolean;
+            };
+            header?: never;
+            path: {
+                slug: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ReportPage"];
+                };
+            };
+            /** @description A refusal. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+        };
+    };
+    returned_list: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                slug: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ReturnedList"];
+                };
+            };
+            /** @description A refusal. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+        };
+    };
+    projects_standing_retrieve: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                slug: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Standing"];
+                };
+            };
+            /** @description A refusal. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+        };
+    };
+    projects_tasks_retrieve: {
+        parameters: {
+            query?: {
+                /** @description `next` of the page before. */
+                cursor?: string;
+                /** @description Which tasks; all of them otherwise. */
+                show?: "all" | "known" | "returned" | "set_aside" | "settled" | "shared" | "unreviewed";
+            };
+            header?: never;
+            path: {
+                slug: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TaskList"];
+                };
+            };
+            /** @description A refusal. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+        };
+    };
+    reports_settle_create: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                report_id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Report"];
+                };
+            };
+            /** @description A refusal. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+        };
+    };
     rewards: {
         parameters: {
             query?: never;
@@ -2972,6 +5629,14 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Rewards"];
+                };
+            };
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RewardsJob"];
                 };
             };
             /** @description A refusal. */
@@ -3457,6 +6122,224 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Recorded"];
+                };
+            };
+            /** @description A refusal. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+        };
+    };
+    submission_reviews_list: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                lease_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OwnReviews"];
+                };
+            };
+            /** @description A refusal. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+        };
+    };
+    tasks_retrieve: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                task_id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TaskToReview"];
+                };
+            };
+            /** @description A refusal. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+        };
+    };
+    tasks_known_answer_create: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                task_id: number;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["KnownRequest"];
+            };
+        };
+        responses: {
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Made"];
+                };
+            };
+            /** @description A refusal. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+        };
+    };
+    tasks_one_more_create: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                task_id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TaskToReview"];
+                };
+            };
+            /** @description A refusal. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+        };
+    };
+    tasks_put_back_create: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                task_id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TaskToReview"];
+                };
+            };
+            /** @description A refusal. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+        };
+    };
+    tasks_retire_create: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                task_id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TaskToReview"];
+                };
+            };
+            /** @description A refusal. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+        };
+    };
+    tasks_settle_create: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                task_id: number;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["RanksRequest"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TaskToReview"];
                 };
             };
             /** @description A refusal. */

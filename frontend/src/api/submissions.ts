@@ -1,5 +1,5 @@
 import { useInfiniteQuery, useQuery } from "@tanstack/react-query";
-import { answer, ApiError, client, csrfToken } from "./client";
+import { answer, ApiError, client, whileLeaving } from "./client";
 import type { DraftBody, TaskKind } from "./leases";
 import type { DemonstrationBody, RankingBody, Submission, Word } from "./shapes";
 
@@ -67,17 +67,5 @@ export function discardDraftOfChange(lease: string): Promise<unknown> {
 
 /** Save a change while the page closes. */
 export function saveDraftOfChangeOnLeaving(lease: string, replaces: number, body: DraftBody): void {
-  void fetch(`/api/v1/submissions/${lease}/draft`, {
-    method: "PUT",
-    keepalive: true,
-    credentials: "same-origin",
-    headers: { "Content-Type": "application/json", "X-CSRFToken": csrfToken() },
-    body: JSON.stringify({ replaces, body }),
-  }).catch(() => undefined);
-}
-
-/** An id for a change, drawn here; browsers offer randomUUID to pages under https alone. */
-export function newEdit(): string {
-  const hex = [...crypto.getRandomValues(new Uint8Array(16))].map((byte) => byte.toString(16).padStart(2, "0")).join("");
-  return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-4${hex.slice(13, 16)}-a${hex.slice(17, 20)}-${hex.slice(20)}`;
+  whileLeaving("PUT", `/api/v1/submissions/${lease}/draft`, { replaces, body });
 }

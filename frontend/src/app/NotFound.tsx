@@ -1,3 +1,4 @@
+import { useSession } from "../api/session";
 import { ButtonLink } from "../look/Button";
 import { Page } from "../look/Page";
 import { Empty } from "../look/states";
@@ -13,9 +14,17 @@ export function NotFound() {
 }
 
 export function NoProject() {
+  const mayCreate = useSession().data?.may_create_projects === true;
+  const create = mayCreate ? (
+    <ButtonLink look="go" to="/new-project">
+      Create a project
+    </ButtonLink>
+  ) : undefined;
   return (
     <Page title="Welcome" narrow>
-      <Empty title="You are in no project yet">An admin can add you to one; it then appears here.</Empty>
+      <Empty title="You are in no project yet" action={create}>
+        An admin can invite you to one; it then appears here.
+      </Empty>
     </Page>
   );
 }

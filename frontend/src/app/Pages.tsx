@@ -13,6 +13,7 @@ import { Shell } from "./Shell";
 
 const RankPage = lazy(() => import("../rank/RankPage").then((each) => ({ default: each.RankPage })));
 const ChatPage = lazy(() => import("../chat/ChatPage").then((each) => ({ default: each.ChatPage })));
+const ConversePage = lazy(() => import("../converse/ConversePage").then((each) => ({ default: each.ConversePage })));
 const ChangeRankingPage = lazy(() => import("../rank/ChangeRankingPage").then((each) => ({ default: each.ChangeRankingPage })));
 const ChangeDemonstrationPage = lazy(() => import("../demonstrate/ChangeDemonstrationPage").then((each) => ({ default: each.ChangeDemonstrationPage })));
 const JobsPage = lazy(() => import("../jobs/JobsPage").then((each) => ({ default: each.JobsPage })));
@@ -25,6 +26,16 @@ const ModelPage = lazy(() => import("../models/ModelPage").then((each) => ({ def
 const DatasetsPage = lazy(() => import("../datasets/DatasetsPage").then((each) => ({ default: each.DatasetsPage })));
 const DatasetPage = lazy(() => import("../datasets/DatasetPage").then((each) => ({ default: each.DatasetPage })));
 const LoopPage = lazy(() => import("../loop/LoopPage").then((each) => ({ default: each.LoopPage })));
+const QualityPage = lazy(() => import("../quality/QualityPage").then((each) => ({ default: each.QualityPage })));
+const ReviewPage = lazy(() => import("../review/ReviewPage").then((each) => ({ default: each.ReviewPage })));
+const TaskPage = lazy(() => import("../review/TaskPage").then((each) => ({ default: each.TaskPage })));
+const PromptsPage = lazy(() => import("../prompts/PromptsPage").then((each) => ({ default: each.PromptsPage })));
+const ImportPage = lazy(() => import("../prompts/ImportPage").then((each) => ({ default: each.ImportPage })));
+const SettingsPage = lazy(() => import("../settings/SettingsPage").then((each) => ({ default: each.SettingsPage })));
+const NewProjectPage = lazy(() => import("../settings/NewProjectPage").then((each) => ({ default: each.NewProjectPage })));
+const PeoplePage = lazy(() => import("../people/PeoplePage").then((each) => ({ default: each.PeoplePage })));
+const DeedsPage = lazy(() => import("../people/DeedsPage").then((each) => ({ default: each.DeedsPage })));
+const JoinPage = lazy(() => import("../people/JoinPage").then((each) => ({ default: each.JoinPage })));
 const TokensPage = lazy(() => import("../tokens/TokensPage").then((each) => ({ default: each.TokensPage })));
 const DemonstratePage = lazy(() => import("../demonstrate/DemonstratePage").then((each) => ({ default: each.DemonstratePage })));
 
@@ -44,6 +55,7 @@ export function Pages({ onHelp }: { onHelp: () => void }) {
     return (
       <Routes>
         <Route path="/sign-in" element={<SignInPage />} />
+        <Route path="/join/:token" element={<Join />} />
         <Route path="*" element={<Navigate to="/sign-in" replace state={{ from: location.pathname }} />} />
       </Routes>
     );
@@ -55,13 +67,23 @@ export function Pages({ onHelp }: { onHelp: () => void }) {
     <Routes>
       <Route path="/sign-in" element={<Navigate to={home} replace />} />
       <Route path="/" element={<Navigate to={home} replace />} />
+      <Route path="/join/:token" element={<Join />} />
       <Route element={<Shell onHelp={onHelp} />}>
         <Route path="/tokens" element={<TokensPage />} />
+        <Route path="/new-project" element={<NewProjectPage />} />
         <Route path="/no-project" element={<NoProject />} />
         <Route path="/p/:slug/*" element={<ProjectPages />} />
         <Route path="*" element={<NotFound />} />
       </Route>
     </Routes>
+  );
+}
+
+function Join() {
+  return (
+    <Suspense fallback={<LoadingPage />}>
+      <JoinPage />
+    </Suspense>
   );
 }
 
@@ -86,6 +108,7 @@ function ProjectPages() {
             <Route path=":lease" element={<ChangeDemonstrationPage />} />
           </Route>
         )}
+        {paths.includes("converse") && <Route path="converse" element={<ConversePage key={slug} />} />}
         {paths.includes("rank") && <Route path="mine" element={<HomePage />} />}
         {paths.includes("chat") && <Route path="chat" element={<ChatPage />} />}
         {paths.includes("jobs") && (
@@ -113,6 +136,26 @@ function ProjectPages() {
             <Route index element={<DatasetsPage />} />
             <Route path=":id" element={<DatasetPage />} />
           </Route>
+        )}
+        {paths.includes("quality") && (
+          <>
+            <Route path="quality" element={<QualityPage />} />
+            <Route path="review">
+              <Route index element={<ReviewPage />} />
+              <Route path=":id" element={<TaskPage />} />
+            </Route>
+            <Route path="prompts">
+              <Route index element={<PromptsPage />} />
+              <Route path="import" element={<ImportPage />} />
+            </Route>
+          </>
+        )}
+        {paths.includes("settings") && (
+          <>
+            <Route path="settings" element={<SettingsPage key={slug} />} />
+            <Route path="people" element={<PeoplePage />} />
+            <Route path="deeds" element={<DeedsPage />} />
+          </>
         )}
         <Route path="*" element={<NotFound />} />
       </Routes>

@@ -5,10 +5,11 @@ import { useOutbox } from "../desk/useOutbox";
 import { useShortcuts } from "../keys/shortcuts";
 import { Kbd } from "../look/Kbd";
 import { Mark } from "../look/Mark";
+import { cx } from "../look/cx";
 import { BarPlace } from "../look/PageBar";
 import { LoadingPage } from "./LoadingPage";
 import { Boundary } from "./Boundary";
-import { placesFor } from "./nav";
+import { liesIn, placesFor } from "./nav";
 import styles from "./Shell.module.css";
 
 /** The frame around every page of someone who is signed in: where they are, where they can go, who they are. */
@@ -23,13 +24,16 @@ export function Shell({ onHelp }: { onHelp: () => void }) {
   useFocusOnNewPage();
   useOutbox(session?.user.id);
   const labels = places.some((place) => place.path === "rank");
+  const project = `/p/${slug ?? ""}`;
+  const below = pathname.startsWith(`${project}/`) || pathname === project ? pathname.slice(project.length + 1) : null;
+  const here = below === null ? undefined : places.find((place) => liesIn(place, below));
   const links = places.map((place) => (
-    <NavLink key={place.name} to={`/p/${slug ?? ""}${place.path && `/${place.path}`}`} end={place.path === ""}>
+    <Link key={place.name} to={`${project}${place.path && `/${place.path}`}`} aria-current={place === here ? "page" : undefined}>
       {place.name}
-    </NavLink>
+    </Link>
   ));
   return (
-    <div className={styles["shell"]}>
+    <div className={cx(styles["shell"], here?.pages && styles["tall"])}>
       <a className={styles["skip"]} href="#main">
         Skip to the page
       </a>
@@ -49,6 +53,15 @@ export function Shell({ onHelp }: { onHelp: () => void }) {
           {links}
         </Menu>
       </header>
+      {here?.pages && (
+        <nav className={styles["pages"]} aria-label={`Pages of ${here.name}`}>
+          {here.pages.map((page) => (
+            <NavLink key={page.path} to={`${project}/${page.path}`}>
+              {page.name}
+            </NavLink>
+          ))}
+        </nav>
+      )}
       <BarPlace value={bar}>
         <Boundary place={pathname}>
           <Suspense fallback={<LoadingPage />}>
@@ -100,6 +113,7 @@ interface MenuProps {
 }
 
 function Menu({ name, slug, mine, onHelp, children }: MenuProps) {
+  const mayCreate = useSession().data?.may_create_projects === true;
   const details = useRef<HTMLDetailsElement>(null);
   const signOut = useSignOut();
   const { pathname } = useLocation();
@@ -129,6 +143,7 @@ function Menu({ name, slug, mine, onHelp, children }: MenuProps) {
         </div>
         <div className={styles["only-phone"]}>{children}</div>
         {mine && <NavLink to={`/p/${slug ?? ""}/mine`}>What you did</NavLink>}
+        {mayCreate && <NavLink to="/new-project">New project</NavLink>}
         <NavLink to="/tokens">Access tokens</NavLink>
         <button type="button" onClick={onHelp}>
           Keys <Kbd>?</Kbd>

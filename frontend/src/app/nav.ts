@@ -5,6 +5,8 @@ export interface Place {
   path: string;
   name: string;
   roles: readonly Role[];
+  /** The pages that share this tab, the first of them being the one that it opens. */
+  pages?: readonly { path: string; name: string }[];
 }
 
 const LABELERS: readonly Role[] = ["annotator", "reviewer", "admin"];
@@ -16,13 +18,40 @@ export const PLACES: readonly Place[] = [
   { path: "", name: "Loop", roles: READERS },
   { path: "rank", name: "Rank", roles: LABELERS },
   { path: "demonstrate", name: "Demonstrate", roles: LABELERS },
+  { path: "converse", name: "Converse", roles: LABELERS },
+  {
+    path: "quality",
+    name: "Labels",
+    roles: READERS,
+    pages: [
+      { path: "quality", name: "Quality" },
+      { path: "review", name: "Review" },
+      { path: "prompts", name: "Prompts" },
+    ],
+  },
   { path: "chat", name: "Chat", roles: ["annotator", "reviewer", "researcher", "admin"] },
   { path: "jobs", name: "Jobs", roles: READERS },
   { path: "schedules", name: "Schedules", roles: READERS },
   { path: "models", name: "Models", roles: READERS },
   { path: "datasets", name: "Datasets", roles: READERS },
+  {
+    path: "settings",
+    name: "Project",
+    roles: READERS,
+    pages: [
+      { path: "settings", name: "Settings" },
+      { path: "people", name: "People" },
+      { path: "deeds", name: "Who did what" },
+    ],
+  },
 ];
 
 export function placesFor(role: Role | null): readonly Place[] {
   return PLACES.filter((place) => role !== null && place.roles.includes(role));
+}
+
+/** Whether an address below a project lies in a place. */
+export function liesIn(place: Place, path: string): boolean {
+  const first = path.split("/")[0] ?? "";
+  return (place.pages?.map((page) => page.path) ?? [place.path]).includes(first);
 }

@@ -1,4 +1,4 @@
-import { useEffect, useLayoutEffect, useRef, useState } from "react";
+import { useCallback, useEffect, useLayoutEffect, useRef, useState } from "react";
 import { useAskForRanking } from "../api/chat";
 import type { Model } from "../api/shapes";
 import { useShortcuts } from "../keys/shortcuts";
@@ -31,12 +31,13 @@ const NEAR_THE_END_PX = 160;
 
 /** One conversation: its turns, the reply that is being written, and where one says the next thing. */
 export function Thread({ slug, first, model: usual, talkers, manner, canRank, onManner, onChange, onList }: Props) {
-  const { talk, act, reply, stop } = useTalk(first);
+  const { talk, act, reply, stop: stopReply } = useTalk(first);
   const [model, setModel] = useState(usual);
   const [draft, setDraft] = useState("");
   const [dialog, setDialog] = useState<"manner" | { asking: string } | null>(null);
   const [editing, setEditing] = useState<string | null>(null);
   const order = useAskForRanking(slug);
+  const ordering = useOrdering();
   const field = useRef<HTMLTextAreaElement>(null);
   const turns = path(talk);
   const last = turns.at(-1);
@@ -47,13 +48,19 @@ export function Thread({ slug, first, model: usual, talkers, manner, canRank, on
   useKeptTalk(talk, model, onChange);
   useFollowing(last);
 
+  const stop = (): void => {
+    stopReply();
+    if (!order.isPending) return;
+    ordering.end();
+    order.reset();
+  };
   const answer = (to: string): void => {
     if (!manner.contest) {
       reply(to, model, sampling);
       return;
     }
     order.mutate(
-      { model, messages: messages(act({ type: "choose", id: to }), to), sampling, take: true },
+      { model, messages: messages(act({ type: "choose", id: to }), to), sampling, take: true, signal: ordering.begin() },
       {
         onSuccess: ({ lease }) => {
           if (lease === null) return;
@@ -154,7 +161,7 @@ export function Thread({ slug, first, model: usual, talkers, manner, canRank, on
         <span role="status">{spoken(last, name)}</span>
       </Spoken>
       {open === undefined && (
-        <Composer ref={field} text={draft} onText={setDraft} onSend={send} onStop={stop} writing={writing !== null} blocked={last?.role === "user"} />
+        <Composer ref={field} text={draft} onText={setDraft} onSend={send} onStop={stop} writing={busy} blocked={last?.role === "user"} />
       )}
       {dialog === "manner" && <MannerDialog manner={manner} canRank={canRank} onChange={onManner} onClose={() => { setDialog(null); }} />}
       {dialog !== null && dialog !== "manner" && (
@@ -184,6 +191,20 @@ function spoken(last: Turn | undefined, name: (id: string | undefined) => string
   if (last?.role !== "assistant") return "";
   if (last.state === "writing") return `${name(last.model)} is writing.`;
   return last.state === "failed" ? "" : `${name(last.model)} said: ${last.text}`;
+}
+
+/** The order of replies to be ranked, which ends when someone stops it or leaves the conversation. */
+function useOrdering(): { begin: () => AbortSignal; end: () => void } {
+  const current = useRef<AbortController | null>(null);
+  const end = useCallback((): void => { current.current?.abort(); }, []);
+  useEffect(() => end, [end]);
+  return {
+    begin: () => {
+      current.current = new AbortController();
+      return current.current.signal;
+    },
+    end,
+  };
 }
 
 /** What is said is kept a moment later, and at once when the page or the conversation is left. */

@@ -7,6 +7,7 @@ import { bytes, figure } from "../look/numbers";
 import { Page } from "../look/Page";
 import { ErrorNote, Quiet, Skeleton, Tag } from "../look/states";
 import { exactly, when } from "../look/times";
+import { asText } from "../machine/order";
 import buttons from "../look/Button.module.css";
 import { cx } from "../look/cx";
 import styles from "./Datasets.module.css";
@@ -85,13 +86,38 @@ export function DatasetPage() {
       <Card title="Digest">
         <CopyLine label="Digest" text={it.digest} />
       </Card>
-      <Card title="Card">
-        <CopyLine label="Card, as JSON" text={JSON.stringify(it.card, null, 2)} />
+      <Card title="How it was made">
+        <dl className={styles["facts"]}>
+          {made(it.card).map(([name, value]) => (
+            <div key={name}>
+              <dt>{name}</dt>
+              <dd>{value}</dd>
+            </div>
+          ))}
+        </dl>
+        <details className={styles["raw"]}>
+          <summary>The card, as JSON</summary>
+          <CopyLine label="Card, as JSON" text={JSON.stringify(it.card, null, 2)} />
+        </details>
       </Card>
     </Page>
   );
 }
 
+/** What the card says of how the lines were chosen, in words. */
+function made(card: Readonly<Record<string, unknown>>): [string, string][] {
+  const chosen = Object.entries((card["config"] ?? {}) as Record<string, unknown>);
+  const rest = Object.entries(card).filter(([name, value]) => !SAID_ABOVE.includes(name) && typeof value !== "object");
+  return [...chosen, ...rest].map(([name, value]) => [name.replaceAll("_", " "), inWords(value)]);
+}
+
+function inWords(value: unknown): string {
+  if (typeof value === "boolean") return value ? "yes" : "no";
+  if (Array.isArray(value)) return value.length === 0 ? "all" : value.join(", ");
+  return asText(value) === "" ? "none" : asText(value);
+}
+
+const SAID_ABOVE = ["kind", "count", "splits", "config"];
 const SPLITS = ["train", "valid", "test"];
 
 /** Counts per split, as the card gives them, training first. */

@@ -12,6 +12,7 @@ export function ChangeDemonstrationPage() {
           paper={paper}
           today={null}
           waiting={0}
+          unsent={0}
           onSubmit={(body) => { send({ lease: submission.lease, kind: "demonstration", body }); }}
           onLeave={leave}
           onGuidelines={openGuidelines}
@@ -23,5 +24,5 @@ export function ChangeDemonstrationPage() {
 }
 
 function asDraft(word: Word): Record<string, unknown> {
-  return { text: word.text, seconds: word.seconds_spent ?? 0 };
+  return { text: word.text, started_from: word.started_from, seconds: word.seconds_spent ?? 0 };
 }

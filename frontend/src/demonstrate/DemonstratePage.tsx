@@ -26,6 +26,7 @@ export function DemonstratePage() {
             paper={inHand(lease)}
             today={progress.data?.today.demonstrations ?? null}
             waiting={desk.waiting}
+            unsent={desk.unsent}
             onSubmit={(body) => { desk.submit({ lease: lease.id, kind: "demonstration", body }); }}
             onSkip={desk.skip}
             onGuidelines={openGuidelines}

@@ -1,11 +1,11 @@
 import { useQueryClient } from "@tanstack/react-query";
 import { type ReactNode, useCallback, useMemo, useState } from "react";
 import { useNavigate, useParams } from "react-router";
-import { ApiError, messageOf } from "../api/client";
+import { ApiError, messageOf, newId } from "../api/client";
 import type { DraftBody, TaskKind } from "../api/leases";
 import { useSlug } from "../api/project";
 import { useSession } from "../api/session";
-import { discardDraftOfChange, newEdit, type Submission, useSubmission, type Word } from "../api/submissions";
+import { discardDraftOfChange, type Submission, useSubmission, type Word } from "../api/submissions";
 import { useShortcuts } from "../keys/shortcuts";
 import { Button } from "../look/Button";
 import { ErrorNote, Note, Skeleton } from "../look/states";
@@ -82,7 +82,7 @@ function Opened({ kind, submission, asDraft, tell, openGuidelines, onAgain, chil
   const { say, later } = useToasts();
   const [refusal, setRefusal] = useState<ApiError | null>(null);
   const [paper] = useState(() => submitted(submission, asDraft(submission.word)));
-  const [edit] = useState(newEdit);
+  const [edit] = useState(newId);
   const { lease, word, before } = submission;
   const desk = pageOf(slug, kind);
 
@@ -98,6 +98,7 @@ function Opened({ kind, submission, asDraft, tell, openGuidelines, onAgain, chil
         }
         say(delivery.type === "sent" ? "Changed. What you said before is kept." : "Offline: your change is kept on this device and sent later, once.");
         void queries.invalidateQueries({ queryKey: ["history", slug] });
+        void queries.invalidateQueries({ queryKey: ["returned", slug] });
         await navigate(desk);
       };
       go().catch((error: unknown) => { say(messageOf(error)); });

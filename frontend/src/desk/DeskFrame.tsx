@@ -4,6 +4,7 @@ import { useTitle } from "../look/Page";
 import { Spoken } from "../look/states";
 import styles from "./Desk.module.css";
 import { Guidelines } from "./Guidelines";
+import { NewGuidelines } from "./NewGuidelines";
 
 interface Props {
   title: string;
@@ -11,11 +12,13 @@ interface Props {
   tab?: string;
   slug: string;
   wide?: boolean;
+  /** The version of the guidelines that the task in front was handed out under. */
+  under?: number | null;
   children: (openGuidelines: () => void) => ReactNode;
 }
 
 /** A desk: the work, and the guidelines beside it. */
-export function DeskFrame({ title, tab, slug, wide = false, children }: Props) {
+export function DeskFrame({ title, tab, slug, wide = false, under = null, children }: Props) {
   const [guide, setGuide] = useState(false);
   const toggle = useCallback(() => { setGuide((open) => !open); }, []);
   useTitle(tab ?? title);
@@ -27,6 +30,7 @@ export function DeskFrame({ title, tab, slug, wide = false, children }: Props) {
         </h1>
         {children(toggle)}
       </div>
+      <NewGuidelines slug={slug} under={under} />
       {guide && <Guidelines slug={slug} onClose={toggle} />}
     </main>
   );

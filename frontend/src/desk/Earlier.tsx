@@ -1,5 +1,6 @@
 import { type ReactNode, useState } from "react";
 import { type Submission, useWords, type Word } from "../api/submissions";
+import { useReviewsOfMine } from "../api/standing";
 import { Button } from "../look/Button";
 import { ErrorNote, Quiet, Skeleton } from "../look/states";
 import { Time } from "../look/Time";
@@ -9,6 +10,7 @@ import styles from "./Earlier.module.css";
 export function Earlier({ submission, tell }: { submission: Submission; tell: (word: Word, submission: Submission) => ReactNode }) {
   const { submitted_at, changes, word, lease } = submission;
   const [open, setOpen] = useState(false);
+  const reviews = useReviewsOfMine(lease);
   const words = useWords(lease, open && changes > 0);
   const earlier = words.data?.pages.flatMap((page) => page.results).filter((each) => !each.is_current) ?? [];
   return (
@@ -28,6 +30,12 @@ export function Earlier({ submission, tell }: { submission: Submission; tell: (w
           </Button>
         )}
       </div>
+      {(reviews.data ?? []).map((review) => (
+        <p key={review.created_at} className={styles["review"]} data-standing={review.standing}>
+          <b>{review.standing === "returned" ? `${review.by} returned it` : `${review.by} accepted it`}</b> · <Time at={review.created_at} />
+          {review.comment !== "" && <span dir="auto">{review.comment}</span>}
+        </p>
+      ))}
       {open && words.isPending && <Skeleton lines={changes} />}
       {open && words.isError && <ErrorNote error={words.error} onRetry={() => void words.refetch()} />}
       {open && earlier.length > 0 && (

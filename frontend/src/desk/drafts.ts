@@ -1,4 +1,5 @@
 import { ApiError, messageOf } from "../api/client";
+import { saveConversation, saveConversationOnLeaving } from "../api/conversations";
 import { type DraftBody, saveDraft, saveDraftOnLeaving } from "../api/leases";
 import { saveDraftOfChange, saveDraftOfChangeOnLeaving } from "../api/submissions";
 import { forget, keep, kept } from "./device";
@@ -37,6 +38,15 @@ export function ofChange(lease: string, replaces: number): DraftPlace {
     key: `${lease}.${String(replaces)}`,
     save: (body) => saveDraftOfChange(lease, replaces, body),
     saveOnLeaving: (body) => { saveDraftOfChangeOnLeaving(lease, replaces, body); },
+  };
+}
+
+/** A conversation that is being written. */
+export function ofConversation(slug: string, id: string): DraftPlace {
+  return {
+    key: id,
+    save: (body) => saveConversation(slug, id, body),
+    saveOnLeaving: (body) => { saveConversationOnLeaving(slug, id, body); },
   };
 }
 

@@ -7,6 +7,10 @@ export interface Paper {
   task: Lease["task"];
   draft: DraftBody | null;
   savedAt: string | null;
+  /** The lease that it came with. */
+  lease: string;
+  /** Whether models have answered the prompt: a demonstration may start from what they wrote. */
+  samples: boolean;
   /** Where the draft is kept. */
   place: DraftPlace;
   /** What it says now, when something submitted is changed. */
@@ -15,7 +19,15 @@ export interface Paper {
 
 /** A task in hand. */
 export function inHand(lease: Lease): Paper {
-  return { task: lease.task, draft: lease.draft, savedAt: lease.draft_saved_at, place: ofLease(lease.id), original: null };
+  return {
+    task: lease.task,
+    draft: lease.draft,
+    savedAt: lease.draft_saved_at,
+    lease: lease.id,
+    samples: lease.samples,
+    place: ofLease(lease.id),
+    original: null,
+  };
 }
 
 /** What was submitted, to be changed; `original` is its word as a draft would say it. */
@@ -24,6 +36,8 @@ export function submitted(submission: Submission, original: DraftBody): Paper {
     task: submission.task,
     draft: submission.draft ?? original,
     savedAt: submission.draft_saved_at,
+    lease: submission.lease,
+    samples: false,
     place: ofChange(submission.lease, submission.word.id),
     original,
   };

@@ -1,20 +1,25 @@
 import { useQueryClient } from "@tanstack/react-query";
 import { useCallback, useEffect, useRef, useState } from "react";
 import { ApiError, messageOf } from "../api/client";
-import { giveBack, heldLeases, type Lease, renewLease, skipLease, takeLease, type TaskKind } from "../api/leases";
+import { giveBack, heldLeases, type Lease, renewLease, takeLease, type TaskKind } from "../api/leases";
 import { forgetDraft } from "./drafts";
 import { deliver, type Parcel, post, waitingParcels } from "./outbox";
 
 export interface Desk {
-  phase: "loading" | "working" | "empty" | "offline" | "failed";
+  phase: "loading" | "working" | "empty" | "offline" | "refused" | "failed";
   lease: Lease | null;
   error: unknown;
   /** What happened to a task that is no longer here. */
   notice: string | null;
-  /** Finished work that waits on this device for the server. */
+  /** Finished work, and tasks that were skipped, that wait on this device for the server. */
   waiting: number;
+  /** How much of it the server could not be given when it was tried last. */
+  unsent: number;
   /** The lease that was submitted last in this sitting. */
   last: string | null;
+  /** What was done with the task before this one, in a word; and how many were dealt with in this sitting. */
+  did: "Submitted." | "Skipped." | null;
+  turn: number;
   submit: (parcel: Parcel) => void;
   skip: (reason: string) => void;
   lookAgain: () => void;
@@ -27,8 +32,14 @@ interface State {
   error: unknown;
 }
 
+/** Why the project hands out no more to someone, for now. */
+const RULES = ["not_qualified", "qualify_first", "daily_limit_reached"];
 const LOOK_AGAIN_MS = 20_000;
 const SEND_AGAIN_MS = 10_000;
+
+function refusalOf(parcel: Parcel, error: ApiError): string {
+  return parcel.kind === "skip" ? `The task could not be skipped: ${error.message}` : error.message;
+}
 
 /** One annotator's desk: the task in front of them, the next one prefetched, and finished work on its way. */
 export function useDesk(slug: string, kind: TaskKind, user: number): Desk {
@@ -36,7 +47,9 @@ export function useDesk(slug: string, kind: TaskKind, user: number): Desk {
   const [state, setState] = useState<State>({ phase: "loading", lease: null, error: null });
   const [notice, setNotice] = useState<string | null>(null);
   const [waiting, setWaiting] = useState(() => waitingParcels(user).length);
+  const [unsent, setUnsent] = useState(0);
   const [last, setLast] = useState<string | null>(null);
+  const [dealt, setDealt] = useState<Pick<Desk, "did" | "turn">>({ did: null, turn: 0 });
   const next = useRef<Lease | null>(null);
   const current = useRef<Lease | null>(null);
   const fetching = useRef(false);
@@ -77,7 +90,8 @@ export function useDesk(slug: string, kind: TaskKind, user: number): Desk {
     } catch (error) {
       if (mine !== turn.current) return;
       const unsent = waitingParcels(user).length > 0; // what is not sent yet still holds its leases
-      show(null, unsent || (error instanceof ApiError && error.isOffline) ? "offline" : "failed", error);
+      if (error instanceof ApiError && RULES.includes(error.code)) show(null, "refused", error);
+      else show(null, unsent || (error instanceof ApiError && error.isOffline) ? "offline" : "failed", error);
     }
   }, [slug, kind, user, show, prefetch]);
 
@@ -102,14 +116,15 @@ export function useDesk(slug: string, kind: TaskKind, user: number): Desk {
   const refill = useCallback(() => {
     if (current.current === null) void load();
     else void prefetch();
-    void queries.invalidateQueries({ queryKey: ["progress", slug] });
+    for (const key of ["progress", "standing"]) void queries.invalidateQueries({ queryKey: [key, slug] });
   }, [load, prefetch, queries, slug]);
 
   const send = useCallback(
     async (parcel: Parcel) => {
       const delivery = await deliver(user, parcel);
       setWaiting(waitingParcels(user).length);
-      if (delivery.type === "refused") setNotice(delivery.error.message);
+      setUnsent(delivery.type === "later" ? waitingParcels(user).length : 0);
+      if (delivery.type === "refused") setNotice(refusalOf(parcel, delivery.error));
       if (delivery.type === "later") {
         if (delivery.error.status === 401) void queries.invalidateQueries({ queryKey: ["session"] });
         if (current.current === null) show(null, "offline");
@@ -118,30 +133,34 @@ export function useDesk(slug: string, kind: TaskKind, user: number): Desk {
     [user, show, refill, queries],
   );
 
-  const submit = useCallback(
-    (parcel: Parcel) => {
+  /** Keep a parcel on this device, have the next task in front, and send it. */
+  const dispatch = useCallback(
+    (parcel: Parcel, did: Desk["did"]) => {
       post(user, parcel);
       setWaiting(waitingParcels(user).length);
-      setLast(parcel.lease);
+      setDealt(({ turn }) => ({ did, turn: turn + 1 }));
       advance();
       void send(parcel);
     },
     [user, advance, send],
   );
 
+  const submit = useCallback(
+    (parcel: Parcel) => {
+      setLast(parcel.lease);
+      dispatch(parcel, "Submitted.");
+    },
+    [dispatch],
+  );
+
   const skip = useCallback(
     (reason: string) => {
       const lease = current.current;
       if (lease === null) return;
-      advance();
       forgetDraft(lease.id);
-      skipLease(lease.id, reason)
-        .catch((error: unknown) => {
-          setNotice(`The task could not be skipped: ${messageOf(error)}`);
-        })
-        .finally(refill);
+      dispatch({ lease: lease.id, kind: "skip", reason }, "Skipped.");
     },
-    [advance, refill],
+    [dispatch],
   );
 
   useEffect(() => {
@@ -166,7 +185,10 @@ export function useDesk(slug: string, kind: TaskKind, user: number): Desk {
   useEffect(() => {
     if (waiting === 0) return;
     const sendAll = (): void => {
-      for (const parcel of waitingParcels(user)) void send(parcel);
+      const parcels = waitingParcels(user);
+      setWaiting(parcels.length); // another page may have sent them
+      if (parcels.length === 0) setUnsent(0);
+      for (const parcel of parcels) void send(parcel);
     };
     const timer = setInterval(sendAll, SEND_AGAIN_MS);
     window.addEventListener("online", sendAll);
@@ -206,5 +228,5 @@ export function useDesk(slug: string, kind: TaskKind, user: number): Desk {
     void load();
   }, [show, load]);
   const dismiss = useCallback(() => { setNotice(null); }, []);
-  return { ...state, notice, waiting, last, submit, skip, lookAgain, dismiss };
+  return { ...state, ...dealt, notice, waiting, unsent, last, submit, skip, lookAgain, dismiss };
 }

@@ -1,7 +1,7 @@
 import { useQueryClient } from "@tanstack/react-query";
 import { useEffect } from "react";
 import { useToasts } from "../look/toasts";
-import { deliver, waitingParcels } from "./outbox";
+import { deliver, holdsUpThisOneOnly, waitingParcels } from "./outbox";
 
 const SEND_AGAIN_MS = 10_000;
 
@@ -14,7 +14,10 @@ export function useOutbox(user: number | undefined): void {
     const sendAll = async (): Promise<void> => {
       for (const parcel of waitingParcels(user)) {
         const delivery = await deliver(user, parcel);
-        if (delivery.type === "later") return;
+        if (delivery.type === "later") {
+          if (holdsUpThisOneOnly(delivery.error)) continue;
+          return;
+        }
         if (delivery.type === "refused") say(delivery.error.message);
         void queries.invalidateQueries({ queryKey: ["history"] });
       }

@@ -9,7 +9,7 @@ import { Table } from "../look/Table";
 import { Time } from "../look/Time";
 import styles from "./HomePage.module.css";
 
-const PAGE: Record<HistoryRow["kind"], string> = { ranking: "rank", demonstration: "demonstrate" };
+export const PAGE: Record<HistoryRow["kind"], string> = { ranking: "rank", demonstration: "demonstrate" };
 
 /** What I submitted, newest first; each opens again, to be read and changed. */
 export function Done({ slug }: { slug: string }) {
@@ -17,11 +17,13 @@ export function Done({ slug }: { slug: string }) {
   const wanted = useDeferredValue(text.trim());
   const history = useHistory(slug, wanted);
   const rows = history.data?.pages.flatMap((page) => page.results) ?? [];
-  if (history.isPending || (rows.length === 0 && wanted === "" && !history.isPlaceholderData)) return null;
+  const nothing = rows.length === 0 && !history.isError;
+  if (history.isPending || (nothing && wanted === "" && !history.isPlaceholderData)) return null;
   const search = (
     <input
       type="search"
       className={styles["search"]}
+      dir="auto"
       aria-label="Look for words in what you did"
       placeholder="Look for words"
       maxLength={200}
@@ -32,7 +34,7 @@ export function Done({ slug }: { slug: string }) {
   return (
     <Card title="What you did" aside={search}>
       {history.isError && <ErrorNote error={history.error} onRetry={() => void history.refetch()} />}
-      {rows.length === 0 && <Quiet>Nothing of yours holds these words.</Quiet>}
+      {nothing && <Quiet>Nothing of yours holds these words.</Quiet>}
       {rows.length > 0 && (
         <Table
           caption="What you did, newest first"
@@ -40,7 +42,7 @@ export function Done({ slug }: { slug: string }) {
           rows={rows}
           id={(row) => row.lease}
           columns={[
-            { name: "Prompt", show: (row) => <Link to={`/p/${slug}/${PAGE[row.kind]}/${row.lease}`}>{row.prompt}</Link> },
+            { name: "Prompt", show: (row) => <Link dir="auto" to={`/p/${slug}/${PAGE[row.kind]}/${row.lease}`}>{row.prompt}</Link> },
             { name: "What", minor: true, show: (row) => row.kind },
             { name: "When", number: true, show: (row) => <When row={row} /> },
           ]}

@@ -2,7 +2,7 @@ import { lazy, Suspense } from "react";
 import { Link, useParams } from "react-router";
 import { useCurves } from "../api/curves";
 import { useEvents } from "../api/events";
-import { isLive, useCancelJob, useJob, useRetryJob } from "../api/jobs";
+import { isLive, useCancelJob, useJob, useResumeJob, useRetryJob } from "../api/jobs";
 import { useRole, useSlug } from "../api/project";
 import { messageOf } from "../api/client";
 import type { JobDetail } from "../api/shapes";
@@ -12,7 +12,8 @@ import { Page } from "../look/Page";
 import { sentence } from "../look/sentence";
 import { ErrorNote, Note, Quiet, Skeleton } from "../look/states";
 import { useToasts } from "../look/toasts";
-import { JobProgress } from "../machine/JobProgress";
+import { alarmsOf } from "../machine/alarms";
+import { hasBegun, JobProgress } from "../machine/JobProgress";
 import { paceOf } from "../machine/pace";
 import { StateTag } from "../machine/StateTag";
 import { useTitles } from "../machine/useTitles";
@@ -58,21 +59,23 @@ function JobView({ job, name, kind, back, stale }: ViewProps) {
   const percent = job.state === "running" && share !== null ? `${String(Math.round(share * 100))} % · ` : "";
   useTabIcon(job.state === "running" ? share : null);
   const said = events.data?.events ?? [];
+  const alarms = alarmsOf(said);
   const hasCurves = curves.data !== undefined && Object.keys(curves.data.series).length > 0;
   return (
     <Page title={name} tab={`${percent}${name}`} about={job.name === "" ? undefined : kind} back={back} tags={<StateTag job={job} />} actions={<Actions job={job} name={name} />}>
       {stale && <Note>The server cannot be reached; this is how it stood. The job goes on.</Note>}
-      {(job.state === "running" || job.state === "interrupted") && <JobProgress job={job} wide />}
-      {job.error !== null && <Failure job={job} />}
+      {hasBegun(job) && <JobProgress job={job} wide />}
+      {job.state === "paused" && <Pause job={job} />}
+      {job.state !== "paused" && job.error !== null && <Failure job={job} />}
       {job.state === "waiting" && <Waiting job={job} />}
       {job.state === "queued" && <Note>It is queued: the next free worker takes it.</Note>}
       {hasCurves && (
         <Suspense fallback={<Skeleton blocks={2} lines={0} />}>
-          <CurveBoard curves={curves.data} />
+          <CurveBoard curves={curves.data} alarms={alarms} />
         </Suspense>
       )}
       {!hasCurves && job.state === "running" && saves(job) && <Quiet>Curves appear with the first numbers that it reports.</Quiet>}
-      <SampleTexts events={said} />
+      <SampleTexts events={said} alarms={alarms} />
       <div className={styles["columns"]}>
         <Facts job={job} />
         <Notes events={said} attempts={job.attempts} />
@@ -91,6 +94,15 @@ function Failure({ job }: { job: JobDetail }) {
     <Card title="What went wrong">
       <p className={styles["error"]}>{sentence(job.error?.message ?? "")}</p>
       <Quiet>{saves(job) ? "Its savepoints are kept: a retry goes on from the last one." : "A retry begins anew."}</Quiet>
+    </Card>
+  );
+}
+
+function Pause({ job }: { job: JobDetail }) {
+  return (
+    <Card title="It has paused, and waits for you">
+      <p className={styles["error"]}>{sentence(job.error?.message ?? "")}</p>
+      <Quiet>Look at the curves and at what it writes. Resumed, it goes on from exactly here; cancelled, it publishes nothing.</Quiet>
     </Card>
   );
 }
@@ -115,20 +127,29 @@ function Actions({ job, name }: { job: JobDetail; name: string }) {
   const role = useRole();
   const cancel = useCancelJob();
   const retry = useRetryJob();
+  const goOn = useResumeJob();
   const { say } = useToasts();
-  const resume = useResume();
+  const undoCancel = useUndoOfCancel();
   if (role !== "admin" && role !== "researcher") return null;
   const stop = (): void => {
     cancel.mutate(job.id, {
-      onSuccess: () => { say(`${name} is being cancelled.`, () => void resume(job.id)); },
+      onSuccess: () => { say(`${name} is being cancelled.`, () => void undoCancel(job.id)); },
       onError: (error) => { say(`It could not be cancelled: ${messageOf(error)}`); },
     });
   };
   const again = (): void => {
     retry.mutate(job.id, { onError: (error) => { say(`It could not be retried: ${messageOf(error)}`); } });
   };
+  const resume = (): void => {
+    goOn.mutate(job.id, { onError: (error) => { say(`It could not be resumed: ${messageOf(error)}`); } });
+  };
   return (
     <>
+      {job.state === "paused" && (
+        <Button look="go" disabled={goOn.isPending} onClick={resume}>
+          Resume
+        </Button>
+      )}
       {isLive(job) && (
         <Button look="danger" disabled={cancel.isPending || job.cancel_requested_at !== null} onClick={stop}>
           Cancel this job
@@ -148,7 +169,7 @@ const STEP_MS = 1_000;
 const TRIES = 20;
 
 /** Undo of a cancel: as soon as the job has stopped it is taken up again from its last savepoint. */
-function useResume(): (id: number) => Promise<void> {
+function useUndoOfCancel(): (id: number) => Promise<void> {
   const retry = useRetryJob();
   const { say } = useToasts();
   return async (id) => {

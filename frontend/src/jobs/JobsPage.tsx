@@ -16,7 +16,7 @@ import { jobName } from "../machine/words";
 import { useNavigate } from "react-router";
 import styles from "./Jobs.module.css";
 
-const STATES: JobState[] = ["running", "queued", "waiting", "interrupted", ...OVER];
+const STATES: JobState[] = ["running", "queued", "waiting", "interrupted", "paused", ...OVER];
 
 /** Every job of the project, newest first. */
 export function JobsPage() {

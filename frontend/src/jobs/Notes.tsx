@@ -2,6 +2,7 @@ import type { JobEvent } from "../api/events";
 import type { Attempt } from "../api/shapes";
 import { Card } from "../look/Card";
 import { Quiet } from "../look/states";
+import { actionName, alarmName } from "../machine/alarms";
 import { atClock, exactly, lasting } from "../look/times";
 import styles from "./Jobs.module.css";
 
@@ -37,6 +38,8 @@ export function Notes({ events, attempts }: { events: readonly JobEvent[]; attem
 function fromEvent(event: JobEvent): Entry[] {
   const at = event.at * 1000;
   if (event.event === "note") return [{ at, text: event.text }];
+  if (event.event === "alarm") return [{ at, text: `Alarm at step ${event.step.toLocaleString()}, ${alarmName(event.name)}: ${event.text} (${actionName(event.action)})` }];
+  if (event.event === "pause") return [{ at, text: "It pauses, and waits for somebody to resume it." }];
   if (event.event === "error") return [{ at, text: `Failed: ${event.message}` }];
   if (event.event === "done") return [{ at, text: "The output is complete." }];
   return [];

@@ -1,4 +1,4 @@
-import type { ButtonHTMLAttributes } from "react";
+import type { ComponentProps } from "react";
 import { Link, type LinkProps } from "react-router";
 import styles from "./Button.module.css";
 import { cx } from "./cx";
@@ -13,7 +13,7 @@ function classes({ look = "plain", small = false }: Look, extra?: string): strin
   return cx(styles["button"], look !== "plain" && styles[look], small && styles["small"], extra);
 }
 
-export function Button({ look, small, className, type = "button", ...rest }: Look & ButtonHTMLAttributes<HTMLButtonElement>) {
+export function Button({ look, small, className, type = "button", ...rest }: Look & ComponentProps<"button">) {
   return <button type={type} className={classes({ ...(look && { look }), ...(small && { small }) }, className)} {...rest} />;
 }
 

@@ -3,6 +3,7 @@ import { cx } from "./cx";
 import styles from "./Table.module.css";
 
 export interface Column<Row> {
+  /** What heads it; empty over buttons that say for themselves what they do. */
   name: string;
   show: (row: Row) => ReactNode;
   /** Numbers stand at the end of their cell. */
@@ -27,11 +28,15 @@ export function Table<Row>({ caption, rows, columns, id, bare = false }: Props<R
       <table className={styles["table"]}>
         <thead>
           <tr>
-            {columns.map((column) => (
-              <th key={column.name} scope="col" className={classes(column)}>
-                {column.name}
-              </th>
-            ))}
+            {columns.map((column) =>
+              column.name === "" ? (
+                <td key="" className={classes(column)} />
+              ) : (
+                <th key={column.name} scope="col" className={classes(column)}>
+                  {column.name}
+                </th>
+              ),
+            )}
           </tr>
         </thead>
         <tbody>

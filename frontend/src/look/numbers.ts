@@ -13,6 +13,11 @@ export function percent(value: number | null | undefined): string {
   return value == null ? "–" : `${String(Math.round(value * 100))} %`;
 }
 
+/** The 95 % interval of a share, as it stands beside it: (55 to 69 %). */
+export function interval({ low, high }: { low: number | null; high: number | null }): string {
+  return low === null || high === null ? "(too few to say how sure)" : `(${String(Math.round(low * 100))} to ${percent(high)})`;
+}
+
 /** 1.2M tokens rather than 1,234,567. */
 export function short(value: number): string {
   return value < 10_000 ? value.toLocaleString() : compact.format(value);

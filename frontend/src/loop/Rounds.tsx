@@ -1,7 +1,7 @@
 import { Link } from "react-router";
 import type { Round } from "../api/shapes";
 import { Card } from "../look/Card";
-import { figure, percent } from "../look/numbers";
+import { figure, interval, percent } from "../look/numbers";
 import { Quiet } from "../look/states";
 import { Table } from "../look/Table";
 
@@ -30,7 +30,18 @@ export function Rounds({ rounds }: { rounds: readonly Round[] }) {
             ),
           },
           { name: "KL", number: true, show: (round) => figure(round.kl) },
-          { name: "Win rate", number: true, show: (round) => percent(round.win_rate) },
+          {
+            name: "Win rate",
+            number: true,
+            show: (round) =>
+              round.win_rate === null ? (
+                "–"
+              ) : (
+                <>
+                  {percent(round.win_rate.value)} <Quiet>{interval(round.win_rate)}</Quiet>
+                </>
+              ),
+          },
         ]}
       />
     </Card>

@@ -29,7 +29,32 @@ function useTheme(): boolean {
   return dark;
 }
 
-function options(lines: readonly Line[], width: number, onCursor: (index: number | null) => void): uPlot.Options {
+const MARK = 9;
+
+/** A dashed line with a triangle on top at each step that is marked. */
+function drawMarks(plot: uPlot, marks: readonly number[]): void {
+  const { ctx, bbox } = plot;
+  const pixel = devicePixelRatio;
+  ctx.save();
+  ctx.strokeStyle = ctx.fillStyle = colour("--red");
+  ctx.lineWidth = pixel;
+  for (const step of marks) {
+    const x = plot.valToPos(step, "x", true);
+    ctx.setLineDash([3 * pixel, 3 * pixel]);
+    ctx.beginPath();
+    ctx.moveTo(x, bbox.top);
+    ctx.lineTo(x, bbox.top + bbox.height);
+    ctx.stroke();
+    ctx.beginPath();
+    ctx.moveTo(x, bbox.top - 2 * pixel);
+    ctx.lineTo(x - (MARK / 2) * pixel, bbox.top + (MARK - 2) * pixel);
+    ctx.lineTo(x + (MARK / 2) * pixel, bbox.top + (MARK - 2) * pixel);
+    ctx.fill();
+  }
+  ctx.restore();
+}
+
+function options(lines: readonly Line[], width: number, marks: { current: readonly number[] }, onCursor: (index: number | null) => void): uPlot.Options {
   const ink = colour("--ink-3");
   const grid = { stroke: colour("--line"), width: 1 };
   const font = `12px ${colour("--font")}`;
@@ -58,12 +83,14 @@ function options(lines: readonly Line[], width: number, onCursor: (index: number
         };
       }),
     ],
-    hooks: { setCursor: [(plot) => { onCursor(plot.cursor.idx ?? null); }] },
+    hooks: { setCursor: [(plot) => { onCursor(plot.cursor.idx ?? null); }], draw: [(plot) => { drawMarks(plot, marks.current); }] },
   };
 }
 
-/** Lines over steps. Hovering or the arrow keys read out every line at one step, in all charts of the page at once. */
-export function Chart({ title, lines }: { title: string; lines: readonly Line[] }) {
+const NONE: readonly number[] = [];
+
+/** Lines over steps, some of them marked. Hovering or the arrow keys read out every line at one step, in all charts at once. */
+export function Chart({ title, lines, marks = NONE }: { title: string; lines: readonly Line[]; marks?: readonly number[] }) {
   const frame = useRef<HTMLDivElement>(null);
   const plot = useRef<uPlot | null>(null);
   const dark = useTheme();
@@ -72,17 +99,19 @@ export function Chart({ title, lines }: { title: string; lines: readonly Line[] 
   const names = lines.map((line) => line.name).join(" ");
   const data = useRef<uPlot.AlignedData>([steps, ...values]);
   const latest = useRef(lines);
+  const marked = useRef(marks);
 
   useEffect(() => {
+    marked.current = marks;
     data.current = [steps, ...values];
     latest.current = lines;
     plot.current?.setData(data.current);
-  }, [steps, values, lines]);
+  }, [steps, values, lines, marks]);
 
   useEffect(() => {
     const element = frame.current;
     if (element === null) return;
-    const made = new uPlot(options(latest.current, element.clientWidth, setAt), data.current, element);
+    const made = new uPlot(options(latest.current, element.clientWidth, marked, setAt), data.current, element);
     plot.current = made;
     const watch = new ResizeObserver(() => { made.setSize({ width: element.clientWidth, height: HEIGHT }); });
     watch.observe(element);

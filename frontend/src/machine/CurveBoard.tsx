@@ -3,12 +3,13 @@ import type { Curves } from "../api/curves";
 import { Button } from "../look/Button";
 import { figure } from "../look/numbers";
 import { Table } from "../look/Table";
+import { type Alarm, alarmName, alarmsAt } from "./alarms";
 import { Chart } from "./Chart";
 import styles from "./Curves.module.css";
 import { aligned, metricName, type Panel, panelsOf, quantityName, singlesOf, stageName } from "./panels";
 
 /** Every curve of a job, by stage; the table behind each is one click away. */
-export default function CurveBoard({ curves }: { curves: Curves }) {
+export default function CurveBoard({ curves, alarms }: { curves: Curves; alarms: readonly Alarm[] }) {
   const panels = useMemo(() => panelsOf(curves.series), [curves]);
   const singles = useMemo(() => singlesOf(curves.series), [curves]);
   const stages = [...new Set(panels.map((panel) => panel.stage))];
@@ -21,7 +22,7 @@ export default function CurveBoard({ curves }: { curves: Curves }) {
             {panels
               .filter((panel) => panel.stage === stage)
               .map((panel) => (
-                <PanelView key={panel.quantity} panel={panel} />
+                <PanelView key={panel.quantity} panel={panel} alarms={alarmsAt(alarms, panel.stage, panel.quantity)} />
               ))}
           </div>
         </section>
@@ -45,12 +46,19 @@ export default function CurveBoard({ curves }: { curves: Curves }) {
 
 const ROWS = 500;
 
-function PanelView({ panel }: { panel: Panel }) {
+function PanelView({ panel, alarms }: { panel: Panel; alarms: readonly Alarm[] }) {
   const [table, setTable] = useState(false);
   const title = quantityName(panel.quantity);
+  const marked = alarms.map((alarm) => alarm.step).join(" ");
+  const marks = useMemo(() => (marked === "" ? [] : marked.split(" ").map(Number)), [marked]);
   return (
     <div className={styles["panel"]}>
-      {table ? <Numbers panel={panel} title={title} /> : <Chart title={title} lines={panel.lines} />}
+      {table ? <Numbers panel={panel} title={title} /> : <Chart title={title} lines={panel.lines} marks={marks} />}
+      {alarms.map((alarm) => (
+        <p key={`${String(alarm.step)} ${alarm.name}`} className={styles["alarm"]}>
+          ▲ step {alarm.step.toLocaleString()}: {alarmName(alarm.name)}
+        </p>
+      ))}
       <Button look="quiet" small className={styles["switch"]} aria-pressed={table} aria-label={`${table ? "Chart" : "Table"} of ${title}`} onClick={() => { setTable(!table); }}>
         {table ? "Chart" : "Table"}
       </Button>

@@ -1,17 +1,24 @@
-import type { Job } from "../api/shapes";
+import type { Job, JobState } from "../api/shapes";
 import { short } from "../look/numbers";
 import { Progress, Quiet } from "../look/states";
 import { lasting } from "../look/times";
 import styles from "./JobProgress.module.css";
 import { type Pace, usePace } from "./pace";
 
+const BEGUN: readonly JobState[] = ["running", "interrupted", "paused"];
+
+/** Whether it has begun and is not over: how far it is can be shown. */
+export function hasBegun(job: { state: JobState }): boolean {
+  return BEGUN.includes(job.state);
+}
+
 /** A bar with what is done, the pace and the time left. */
 export function JobProgress({ job, wide = false }: { job: Job; wide?: boolean }) {
   const pace = usePace(job);
-  if (job.state !== "running" && job.state !== "interrupted") return null;
+  if (!hasBegun(job)) return null;
   return (
     <div className={styles["progress"]}>
-      <Progress value={job.state === "interrupted" ? (pace.share ?? 0) : pace.share} label={`Progress of job ${String(job.id)}`} />
+      <Progress value={job.state === "running" ? pace.share : (pace.share ?? 0)} label={`Progress of job ${String(job.id)}`} />
       <Quiet>{inWords(job, pace, wide)}</Quiet>
     </div>
   );

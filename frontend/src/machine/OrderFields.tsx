@@ -3,6 +3,7 @@ import { useCheckpoints } from "../api/models";
 import { useDatasets } from "../api/datasets";
 import { useJobKinds, useJobs } from "../api/jobs";
 import type { CheckpointKind, DatasetKind, InputSlot, JobKind, Reference } from "../api/shapes";
+import { Button } from "../look/Button";
 import { Field } from "../look/Field";
 import forms from "../look/forms.module.css";
 import { sentence } from "../look/sentence";
@@ -33,7 +34,7 @@ export function OrderFields({ slug, kind, order, wrong, afterJob = false, onChan
         <fieldset className={styles["set"]}>
           <legend>What it reads</legend>
           <div className={forms["grid"]}>
-            {kind.inputs.map((slot) => (
+            {kind.inputs.flatMap((slot) => [slot, ...further(slot, order)]).map((slot) => (
               <InputField
                 key={slot.name}
                 slug={slug}
@@ -45,6 +46,11 @@ export function OrderFields({ slug, kind, order, wrong, afterJob = false, onChan
               />
             ))}
           </div>
+          {kind.inputs.filter((slot) => slot.many).map((slot) => (
+            <Button key={slot.name} small look="quiet" className={styles["another"]} onClick={() => { onChange(withAnother(slot, order)); }}>
+              Another {(NAMES[slot.kind] ?? slot.kind).toLowerCase()}
+            </Button>
+          ))}
         </fieldset>
       )}
       {settings.length > 0 && (
@@ -67,6 +73,18 @@ export function OrderFields({ slug, kind, order, wrong, afterJob = false, onChan
       )}
     </>
   );
+}
+
+/** Further inputs of one name: `reward_2`, `reward_3`, … */
+function further(slot: InputSlot, order: Order): InputSlot[] {
+  if (!slot.many) return [];
+  const names = Object.keys(order.inputs).filter((name) => name.startsWith(`${slot.name}_`));
+  return names.map((name) => ({ ...slot, name, required: false, default: null }));
+}
+
+function withAnother(slot: InputSlot, order: Order): Order {
+  const name = `${slot.name}_${String(further(slot, order).length + 2)}`;
+  return { ...order, inputs: { ...order.inputs, [name]: "latest" } };
 }
 
 function lastName(setting: Setting): string {
@@ -157,7 +175,7 @@ function InputField({ slug, slot, afterJob, value, wrong, onChange }: InputProps
   const newest = named[0]?.name;
   const usual: Option[] = [
     ...(slot.required && slot.default !== null ? [] : [{ reference: "", name: slot.required ? "Choose…" : "None" }]),
-    ...(isModel ? [{ reference: "champion", name: "The champion" }] : [{ reference: "snapshot", name: "A snapshot, taken when it starts" }]),
+    ...(isModel ? [{ reference: "champion", name: "The champion" }, { reference: "previous", name: "The champion before" }] : [{ reference: "snapshot", name: "A snapshot, taken when it starts" }]),
     { reference: "latest", name: newest === undefined ? "The newest (none yet)" : `The newest (now ${newest})` },
     ...(afterJob ? [{ reference: { trigger: true as const }, name: "The output of the job that fires this" }] : []),
   ];

@@ -25,9 +25,13 @@ export function settingsOf(schema: Schema, prefix = ""): Setting[] {
   return Object.entries(record(schema["properties"])).flatMap(([name, value]) => {
     const entry = record(value);
     const path = `${prefix}${name}`;
-    if (entry["type"] === "object") return settingsOf(entry, `${path}.`);
+    if (entry["type"] === "object") return settingsOf(entry, `${path}.`).map((inner) => ({ ...inner, title: `${titleOf(path, entry)}: ${inner.title.toLowerCase()}` }));
     return [settingOf(path, entry, required.includes(name))];
   });
+}
+
+function titleOf(path: string, entry: Schema): string {
+  return typeof entry["title"] === "string" ? entry["title"] : path;
 }
 
 function settingOf(path: string, entry: Schema, required: boolean): Setting {
@@ -37,7 +41,7 @@ function settingOf(path: string, entry: Schema, required: boolean): Setting {
   const type = choices.length > 0 ? "choice" : plain === "array" ? "list" : plain;
   return {
     path,
-    title: typeof entry["title"] === "string" ? entry["title"] : path,
+    title: titleOf(path, entry),
     words: typeof entry["description"] === "string" ? entry["description"] : "",
     type: isType(type) ? type : "string",
     choices,

@@ -46,7 +46,7 @@ function partsOf(name: string): { stage: string; quantity: string; role: string 
   return { stage, quantity: role === undefined ? rest : rest.slice(role.length + 1), role: role ?? "training" };
 }
 
-const FIRST = ["reward", "accuracy", "loss", "bits_per_character", "kl", "log_loss", "win_rate", "length", "entropy"];
+const FIRST = ["reward", "accuracy", "loss", "bits_per_character", "kl", "log_loss", "win_rate", "length", "entropy", "disagreement", "text_perplexity", "explained_variance", "clip_fraction"];
 const LAST = ["learning_rate", "grad_norm"];
 
 /** What people look at first comes first. */
@@ -59,12 +59,18 @@ function weight({ quantity, lines }: Panel): number {
 
 const STAGES: Record<string, string> = { rm: "Reward model", ppo: "PPO", sft: "Fine-tuning", pretrain: "Pre-training", sample: "Sampling", time: "Time" };
 
+export function stageOf(name: string): string {
+  return partsOf(name).stage;
+}
+
 export function stageName(stage: string): string {
   return STAGES[stage] ?? stage;
 }
 
+const WORDS: Record<string, string> = { sqrt_kl: "√KL", ref_perplexity: "perplexity under the reference", kl_k3: "KL (k3)" };
+
 function wordsOf(quantity: string): string {
-  return quantity.replaceAll("_", " ").replace(/\bkl\b/i, "KL");
+  return WORDS[quantity] ?? quantity.replaceAll("_", " ").replace(/\bkl\b/i, "KL");
 }
 
 /** `grad_norm` as people say it. */

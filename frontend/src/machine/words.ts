@@ -6,6 +6,7 @@ const STATES: Record<JobState, { name: string; tone: Tone }> = {
   queued: { name: "queued", tone: "idle" },
   running: { name: "running", tone: "good" },
   interrupted: { name: "interrupted, goes on by itself", tone: "warn" },
+  paused: { name: "paused, waits for you", tone: "warn" },
   succeeded: { name: "done", tone: "good" },
   failed: { name: "failed", tone: "fail" },
   cancelled: { name: "cancelled", tone: "idle" },

@@ -12,8 +12,11 @@ import { ErrorNote, Quiet, Skeleton, Tag } from "../look/states";
 import { Table } from "../look/Table";
 import { exactly, when } from "../look/times";
 import { useToasts } from "../look/toasts";
+import { Contests } from "./Contests";
+import { evaluationOf, withoutFigures } from "./evaluation";
 import { ModelCard } from "./ModelCard";
 import { Lineage } from "./Lineage";
+import { RewardFigures } from "./RewardFigures";
 import styles from "./Models.module.css";
 
 /** One checkpoint: where it comes from, what its card says, how to load it. */
@@ -31,6 +34,7 @@ export function ModelPage() {
     );
   }
   const it = checkpoint.data;
+  const evaluation = it.kind === "reward" ? evaluationOf(it.card) : null;
   return (
     <Page
       title={it.name}
@@ -40,8 +44,12 @@ export function ModelPage() {
       actions={<Promote checkpoint={it} />}
     >
       <Lineage checkpoint={it} />
+      {evaluation && <RewardFigures evaluation={evaluation} />}
       <div className={styles["columns"]}>
-        <ModelCard card={it.card} />
+        <div className={styles["side"]}>
+          {it.kind === "policy" && role !== "annotator" && <Contests slug={slug} checkpoint={it.id} name={it.name} mayRun={role === "admin" || role === "researcher"} />}
+          <ModelCard card={evaluation ? withoutFigures(it.card) : it.card} />
+        </div>
         <div className={styles["side"]}>
           <Card title="Load it">
             {role === "admin" || role === "researcher" ? <Snippet checkpoint={it} /> : <Quiet>Researchers and admins can fetch its files.</Quiet>}

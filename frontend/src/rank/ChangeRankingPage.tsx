@@ -16,6 +16,7 @@ export function ChangeRankingPage() {
           labels={project.data?.settings.label_set ?? { response_flags: [], task_flags: [] }}
           today={null}
           waiting={0}
+          unsent={0}
           onSubmit={(body) => { send({ lease: submission.lease, kind: "ranking", body }); }}
           onLeave={leave}
           onGuidelines={openGuidelines}

@@ -17,6 +17,7 @@ const lease: Lease = {
     prompt: [{ role: "user", content: "Tell me a story." }],
     responses: ["First story.", "Second story.", "Third story."].map((text, index) => ({ id: `r${String(index)}`, text })),
   },
+  samples: false,
   draft: null,
   draft_saved_at: null,
   guidelines_version: null,
@@ -31,7 +32,7 @@ function show(own: Lease = lease): void {
     <QueryClientProvider client={new QueryClient()}>
       <MemoryRouter>
         <KeysProvider onHelp={nothing}>
-          <RankTask paper={inHand(own)} labels={labels} today={null} waiting={0} onSubmit={submitted} onSkip={skipped} onGuidelines={nothing} />
+          <RankTask paper={inHand(own)} labels={labels} today={null} waiting={0} unsent={0} onSubmit={submitted} onSkip={skipped} onGuidelines={nothing} />
         </KeysProvider>
       </MemoryRouter>
     </QueryClientProvider>,
@@ -80,6 +81,10 @@ describe("ranking by keys", () => {
     await userEvent.keyboard("a2b6z");
     expect(order()[1]).toBe("Response B, not placed");
     await userEvent.keyboard("{Shift>}Z{/Shift}");
+    expect(order()[0]).toBe("Response B, 1st, rated 6 of 7");
+    await userEvent.keyboard("{Control>}z{/Control}");
+    expect(order()[1]).toBe("Response B, not placed");
+    await userEvent.keyboard("{Control>}{Shift>}Z{/Shift}{/Control}");
     expect(order()[0]).toBe("Response B, 1st, rated 6 of 7");
   });
 
@@ -130,6 +135,19 @@ describe("ranking by hand", () => {
     expect(screen.getByRole("list", { name: "Flags" }).textContent).toBe("Odd");
   });
 
+  test("a flag that the project has taken away can be taken back, so that the ranking can be submitted", async () => {
+    const tiers = [{ rating: 4, ids: ["r0", "r1", "r2"] }];
+    show({ ...lease, draft: { tiers, flags: { r0: ["too_long", "odd"] }, task_flags: ["off_topic"], note: "" } });
+    await userEvent.click(screen.getByRole("button", { name: "Flags of response A" }));
+    await userEvent.click(screen.getByLabelText(/too long \(no longer used\)/));
+    await userEvent.click(screen.getByLabelText(/off topic \(no longer used\)/));
+    expect(screen.queryByLabelText(/no longer used/)).toBeNull();
+    await userEvent.click(screen.getByRole("button", { name: "Close" }));
+    await userEvent.keyboard("{Control>}{Enter}{/Control}");
+    const said = submitted.mock.calls[0]?.[0];
+    expect([said?.flags, said?.placements[0]?.flags]).toEqual([[], ["odd"]]);
+  });
+
   test("a draft comes back as it was left", () => {
     show({ ...lease, draft: { tiers: [{ rating: 6, ids: ["r2"] }], flags: { r2: ["odd"] }, task_flags: [], note: "" }, draft_saved_at: "2026-11-20T14:02:00Z" });
     expect(order()[0]).toBe("Response C, 1st, rated 6 of 7");
@@ -151,6 +169,7 @@ describe("changing what was submitted", () => {
             labels={labels}
             today={null}
             waiting={0}
+            unsent={0}
             onSubmit={submitted}
             onLeave={left}
             onGuidelines={nothing}

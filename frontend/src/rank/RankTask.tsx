@@ -1,10 +1,11 @@
 import { useCallback, useEffect, useReducer, useRef, useState } from "react";
 import type { RankingBody } from "../api/leases";
-import type { LabelSet } from "../api/shapes";
+import type { FlagName, LabelSet } from "../api/shapes";
 import { Conversation } from "../desk/Conversation";
 import { DeskBar } from "../desk/DeskBar";
 import { DeskFoot } from "../desk/DeskFoot";
 import type { Paper } from "../desk/paper";
+import { ReportDialog } from "../desk/ReportDialog";
 import { SkipDialog } from "../desk/SkipDialog";
 import { firstDraft, useDraft } from "../desk/useDraft";
 import { useSeconds } from "../desk/useSeconds";
@@ -24,6 +25,7 @@ interface Props {
   labels: LabelSet;
   today: { rankings: number; seconds_each: number | null } | null;
   waiting: number;
+  unsent: number;
   onSubmit: (body: RankingBody) => void;
   onSkip?: (reason: string) => void;
   /** Leave what was submitted as it is. */
@@ -31,6 +33,8 @@ interface Props {
   onGuidelines: () => void;
   onBack?: (() => void) | undefined;
 }
+
+type DialogName = "flags" | "skip" | "report";
 
 interface Scene {
   board: Board;
@@ -45,7 +49,7 @@ function stage(scene: Scene, move: Move): Scene {
 }
 
 /** One ranking task: the prompt, its responses, and the moves that put them in order. */
-export function RankTask({ paper, labels, today, waiting, onSubmit, onSkip, onLeave, onGuidelines, onBack }: Props) {
+export function RankTask({ paper, labels, today, waiting, unsent, onSubmit, onSkip, onLeave, onGuidelines, onBack }: Props) {
   const { prompt, responses } = paper.task;
   const [ids] = useState(() => responses.map((response) => response.id));
   const [begun] = useState(() => firstDraft(paper.place, paper.draft));
@@ -54,7 +58,7 @@ export function RankTask({ paper, labels, today, waiting, onSubmit, onSkip, onLe
   const { board } = scene;
   const draft = useDraft(paper.place, paper.savedAt);
   const seconds = useSeconds(typeof begun?.["seconds"] === "number" ? begun["seconds"] : 0);
-  const [dialog, setDialog] = useState<"flags" | "skip" | null>(null);
+  const [dialog, setDialog] = useState<DialogName | null>(null);
   const [refused, setRefused] = useState(false);
   useDraftOfBoard(board, draft.change, seconds);
 
@@ -73,6 +77,7 @@ export function RankTask({ paper, labels, today, waiting, onSubmit, onSkip, onLe
     draft.end();
     onSkip?.(reason);
   };
+  const report = (): void => { setDialog("report"); };
   const turn = onLeave === undefined ? { name: "Skip", key: "S", run: () => { setDialog("skip"); } } : { name: "Leave it", key: "Esc", run: () => { onLeave(!same); } };
   const hasAllBad = labels.task_flags.some((flag) => flag.key === "all_bad");
   useRankKeys({ board, hasAllBad, play: dispatch, submit, setDialog, onGuidelines, onLeave: onLeave === undefined ? undefined : turn.run });
@@ -87,7 +92,7 @@ export function RankTask({ paper, labels, today, waiting, onSubmit, onSkip, onLe
         onGuidelines={onGuidelines}
         onBack={onBack}
       />
-      <Conversation messages={prompt} />
+      <Conversation messages={prompt} onReport={report} />
       <Cards board={board} responses={responses} labels={labels.response_flags} play={dispatch} onFlags={() => { setDialog("flags"); }} />
       <p className={styles["spoken"]} aria-live="polite" data-turn={scene.turn}>
         <Spoken>
@@ -96,6 +101,8 @@ export function RankTask({ paper, labels, today, waiting, onSubmit, onSkip, onLe
         </Spoken>
       </p>
       <DeskFoot
+        saved={draft.state}
+        unsent={unsent}
         keys={
           <>
             <Kbd>A</Kbd>–<Kbd>{letterOf(board, board.ids.at(-1) ?? "")}</Kbd> pick&ensp;
@@ -114,14 +121,47 @@ export function RankTask({ paper, labels, today, waiting, onSubmit, onSkip, onLe
         onSubmit={submit}
         turn={turn}
       >
-        <Button className={styles["thumb"]} disabled={board.past.length === 0} onClick={() => { dispatch({ type: "undo" }); }}>
-          Undo
+        <Raised board={board} labels={labels.task_flags} play={dispatch} />
+        <Button className={styles["step"]} title="Undo (Z)" aria-label="Undo" disabled={board.past.length === 0} onClick={() => { dispatch({ type: "undo" }); }}>
+          <Turn />
+        </Button>
+        <Button className={styles["step"]} title="Redo (Shift Z)" aria-label="Redo" disabled={board.future.length === 0} onClick={() => { dispatch({ type: "redo" }); }}>
+          <Turn back />
         </Button>
         <Button onClick={() => { setDialog("flags"); }}>Flags {taskFlagCount(board)}</Button>
       </DeskFoot>
       {dialog === "flags" && <FlagsDialog board={board} labels={labels} play={dispatch} onClose={() => { setDialog(null); }} />}
+      {dialog === "report" && <ReportDialog lease={paper.lease} onClose={() => { setDialog(null); }} />}
       {dialog === "skip" && <SkipDialog onSkip={skip} onClose={() => { setDialog(null); }} />}
     </>
+  );
+}
+
+/** What is said of the task as a whole: its flags, each of which a click takes back, and the note. */
+function Raised({ board, labels, play: dispatch }: { board: Board; labels: readonly FlagName[]; play: (move: Move) => void }) {
+  const note = board.note.trim();
+  if (board.taskFlags.length === 0 && note === "") return null;
+  return (
+    <div className={styles["raised"]} role="group" aria-label="Said of the whole task">
+      {board.taskFlags.map((flag) => {
+        const label = labels.find((each) => each.key === flag)?.label ?? flag;
+        return (
+          <button key={flag} type="button" className={styles["flag"]} aria-label={`Take back: ${label}`} onClick={() => { dispatch({ type: "flagTask", flag }); }}>
+            {label} <span aria-hidden="true">×</span>
+          </button>
+        );
+      })}
+      {note !== "" && <q dir="auto">{note}</q>}
+    </div>
+  );
+}
+
+/** An arrow that turns back, or on again. */
+function Turn({ back = false }: { back?: boolean }) {
+  return (
+    <svg width="16" height="16" viewBox="0 0 16 16" fill="none" stroke="currentColor" strokeWidth="1.5" strokeLinecap="round" strokeLinejoin="round" aria-hidden="true" className={back ? styles["back"] : undefined}>
+      <path d="M5.5 3 2.5 6l3 3M2.5 6h7a4 4 0 0 1 0 8H6" />
+    </svg>
   );
 }
 
@@ -146,7 +186,7 @@ interface KeysProps {
   hasAllBad: boolean;
   play: (move: Move) => void;
   submit: () => void;
-  setDialog: (dialog: "flags" | "skip") => void;
+  setDialog: (dialog: DialogName) => void;
   onGuidelines: () => void;
   onLeave: (() => void) | undefined;
 }
@@ -178,8 +218,9 @@ function useRankKeys({ board, hasAllBad, play: dispatch, submit, setDialog, onGu
     { keys: ["ArrowRight", "ArrowDown"], does: "Move it down", run: on("down") },
     { keys: "=", does: "Tie it with the one above", run: on("tie") },
     { keys: "x", does: "Open its flags", run: withPicked((id) => { dispatch({ type: "pick", id }); setDialog("flags"); }) },
-    { keys: "z", does: "Undo", run: () => { dispatch({ type: "undo" }); } },
-    { keys: "Shift+z", does: "Redo", run: () => { dispatch({ type: "redo" }); } },
+    { keys: ["z", "Control+z"], shown: ["Z", "Ctrl Z"], does: "Undo", run: () => { dispatch({ type: "undo" }); } },
+    { keys: ["Shift+z", "Control+Shift+z", "Control+y"], shown: ["⇧ Z", "Ctrl ⇧ Z"], does: "Redo", run: () => { dispatch({ type: "redo" }); } },
+    { keys: "r", does: "Report the prompt", run: () => { setDialog("report"); } },
     onLeave === undefined
       ? { keys: "s", does: "Skip, with a reason", run: () => { setDialog("skip"); } }
       : { keys: "Escape", does: "Leave it as it was", run: onLeave },

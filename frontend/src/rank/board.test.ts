@@ -148,6 +148,7 @@ describe("what was submitted", () => {
     said_at: "2026-11-20T14:02:00Z",
     is_current: true,
     supersedes: null,
+    started_from: null,
     guidelines_version: null,
     seconds_spent: 40,
     placements: placements(board),

@@ -6,7 +6,7 @@ import forms from "../look/forms.module.css";
 import { figure } from "../look/numbers";
 import { when } from "../look/times";
 import { wrongAt } from "../machine/order";
-import { cronWords, nextRuns } from "./cron";
+import { cronFault, cronWords, nextRuns } from "./cron";
 import styles from "./Schedules.module.css";
 import type { TriggerType, TypedTrigger } from "./trigger";
 
@@ -79,10 +79,11 @@ interface PartProps {
 function CronFields({ trigger, wrong, set }: PartProps) {
   const runs = nextRuns(trigger.cron, trigger.timezone, new Date());
   const words = cronWords(trigger.cron);
+  const fault = trigger.cron.trim() === "" ? undefined : (cronFault(trigger.cron) ?? undefined);
   return (
     <>
       <div className={forms["grid"]}>
-        <Field label="Cron line" hint="Minute, hour, day of the month, month, day of the week." wrong={wrongAt(wrong, "cron")}>
+        <Field label="Cron line" hint="Minute, hour, day of the month, month, day of the week." wrong={fault ?? wrongAt(wrong, "cron")}>
           {(wiring) => <input {...wiring} spellCheck={false} value={trigger.cron} onChange={(event) => { set({ cron: event.target.value }); }} />}
         </Field>
         <Field label="Time zone" wrong={wrongAt(wrong, "timezone")}>
@@ -97,11 +98,11 @@ function CronFields({ trigger, wrong, set }: PartProps) {
         ))}
       </div>
       <p className={styles["means"]} role="status">
-        {runs === null && "The server will tell whether it can read this line."}
-        {runs?.length === 0 && "This line never comes within a year."}
+        {runs === null && fault === undefined && trigger.cron.trim() !== "" && "There is no such time zone."}
+        {runs?.length === 0 && "This line never comes."}
         {runs !== null && runs.length > 0 && (
           <>
-            {words !== null && `It runs ${words}. `}
+            {words !== null && `${words}. `}
             Next on your clock: {runs.map((run) => when(run.toISOString())).join(" · ")}
           </>
         )}

@@ -9,7 +9,7 @@ export function inWords(trigger: Trigger, titles: ReadonlyMap<string, string>): 
     case "at":
       return trigger.at === undefined ? "at a time" : `once, ${when(trigger.at)}`;
     case "cron":
-      return `${cronWords(trigger.cron ?? "") ?? (trigger.cron ?? "")} (${trigger.timezone ?? "UTC"})`;
+      return `${(cronWords(trigger.cron ?? "") ?? (trigger.cron ?? "")).replace(/^[AE]/, (letter) => letter.toLowerCase())} (${trigger.timezone ?? "UTC"})`;
     case "after":
       return `after each “${titles.get(trigger.kind ?? "") ?? trigger.kind ?? ""}”`;
     case "measure":

@@ -32,6 +32,11 @@ class Command(BaseCommand):
         parser.add_argument("--include-gold", action="store_true", help="take gold and qualification tasks, too")
         parser.add_argument("--source", action="append", default=[], help='only this source; "here" is work done here')
 
+        words = get_args(get_type_hints(SnapshotConfig)["words"])
+        parser.add_argument(
+            "--words", choices=words, default=words[0], help="of settled tasks the settled word; every word; or merged"
+        )
+
     def handle(self, *_: Any, **chosen: Any) -> None:
         """Take the snapshot and say what came out."""
         config = {
@@ -39,6 +44,7 @@ class Command(BaseCommand):
             "include_simulated": chosen["include_simulated"],
             "include_gold": chosen["include_gold"],
             "sources": chosen["source"],
+            "words": chosen["words"],
         }
         try:
             job = jobs.start(

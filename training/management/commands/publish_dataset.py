@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
-import hashlib
-import json
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,13 +12,11 @@ from tqdm import tqdm
 
 from training import artifacts, datasets, records
 from training.management.commands.start_job import project_named
+from training.texts import read_texts
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser
-    from collections.abc import Iterator
 
-TEXT_FIELDS = ("text", "split", "title", "weight")
-VALID_SHARE = TEST_SHARE = 0.05
 STRICT: dict[str, type[records.Line]] = {
     "prompts": records.PromptLine,
     "demonstrations": records.DemonstrationLine,
@@ -32,7 +27,8 @@ STRICT: dict[str, type[records.Line]] = {
 class Command(BaseCommand):
     help = (
         "Publish a file of JSON lines (also gzipped) as a dataset; a bad line is refused by its number. "
-        "Lines of text may hold other fields, which are left out, and get a split by their hash where they name none."
+        "Text may also be a plain file, or a folder of files; its lines may hold other fields, which are left out, and "
+        "get a split by their hash where they name none."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -48,7 +44,7 @@ class Command(BaseCommand):
         named = name or file.name.partition(".")[0]
         with tempfile.TemporaryDirectory() as folder:
             try:
-                lines = text_lines(file) if kind == "text" else records.read_lines(STRICT[kind], file)
+                lines = read_texts(file) if kind == "text" else records.read_lines(STRICT[kind], file)
                 shown = tqdm(lines, desc=kind, unit=" lines", leave=False)
                 card = records.write_lines(shown, Path(folder), kind=kind)
             except (records.RecordError, OSError) as error:
@@ -56,24 +52,3 @@ class Command(BaseCommand):
             digest = artifacts.Store(settings.STORE_ROOT).put(Path(folder))
         dataset = datasets.publish(project=owner, kind=kind, name=named, digest=digest, card=card)
         self.stdout.write(f"{dataset} has {dataset.count} lines: {dataset.digest}")
-
-
-def text_lines(path: Path) -> Iterator[records.Line]:
-    """The texts of a file, reduced to the fields that trainers know."""
-    opener = gzip.open if path.suffix == ".gz" else open
-    with opener(path, "rt", encoding="utf-8", newline="\n") as file:
-        for number, line in enumerate(file, start=1):
-            if line.strip():
-                yield text_line(line, number)
-
-
-def text_line(line: str, number: int) -> records.TextLine:
-    """One text; 5 of 100 that name no split are valid, and 5 are test."""
-    try:
-        said = json.loads(line)
-        known = {name: said[name] for name in TEXT_FIELDS if name in said}
-    except (ValueError, TypeError) as error:
-        raise records.RecordError(f"is not a JSON object: {error}", line_number=number) from error
-    draw = hashlib.sha256(str(known.get("text")).encode()).digest()[0] / 256
-    split = "valid" if draw < VALID_SHARE else "test" if draw < VALID_SHARE + TEST_SHARE else "train"
-    return records.TextLine.from_json(json.dumps({"split": split, **known}), number)

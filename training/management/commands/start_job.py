@@ -29,7 +29,13 @@ class Command(BaseCommand):
         parser.add_argument("--project", metavar="SLUG", help="the project (not needed where there is one only)")
         parser.add_argument("--name", default="", help="what to call it")
         parser.add_argument("--seed", type=int, default=1, help="from which all random streams are drawn (default: 1)")
-        parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="a setting of the kind")
+        parser.add_argument(
+            "--set",
+            action="append",
+            default=[],
+            metavar="KEY=VALUE",
+            help="a setting of the kind; of a group: alarms.kl_limit=20",
+        )
         parser.add_argument(
             "--input",
             action="append",
@@ -47,7 +53,7 @@ class Command(BaseCommand):
                 kind=kind,
                 name=name,
                 seed=seed,
-                config={key: value_of(text) for key, text in pairs(rest["set"])},
+                config=settings_of(pairs(rest["set"])),
                 inputs={key: reference_of(text) for key, text in pairs(rest["input"])},
             )
         except Refusal as refusal:
@@ -61,7 +67,7 @@ class Command(BaseCommand):
         with tqdm(
             total=1.0, desc=job.kind, bar_format="{desc} {percentage:3.0f}% |{bar}| {postfix}", leave=False
         ) as bar:
-            while not job.is_over:
+            while not job.is_over and job.state != Job.State.PAUSED:
                 time.sleep(LOOK_SECONDS)
                 job.refresh_from_db()
                 bar.n = (job.progress_done or 0) / (job.progress_total or 1)
@@ -90,6 +96,18 @@ def pairs(words: list[str]) -> list[tuple[str, str]]:
         if "=" not in word:
             raise CommandError(f"{word!r} is not KEY=VALUE")
     return [(word.partition("=")[0], word.partition("=")[2]) for word in words]
+
+
+def settings_of(said: list[tuple[str, str]]) -> dict[str, Any]:
+    """Settings by name; `group.name` is one within a group."""
+    found: dict[str, Any] = {}
+    for key, text in said:
+        *groups, name = key.split(".")
+        place = found
+        for group in groups:
+            place = place.setdefault(group, {})
+        place[name] = value_of(text)
+    return found
 
 
 def value_of(text: str) -> Any:

@@ -1,0 +1,186 @@
+"""The states that a reward is read from, computed with fewer passes over memory than `transformers` takes.
+
+The backbone's own modules do every matrix product, so weights, adapters and names are what they are. What lies between
+them (norms, rotation, gates) runs in functions whose gradients are written out and touch each number few times, and
+the last layer computes nothing but keys and values for tokens that no score is read at. Backbones of families that
+are not known here, or laid out over several processes, run as `transformers` runs them.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch.distributed.fsdp import FSDPModule
+from torch.nn import functional as F
+from transformers.models.gpt2.modeling_gpt2 import GPT2Model
+from transformers.models.llama.modeling_llama import LlamaModel
+from transformers.models.qwen2.modeling_qwen2 import Qwen2Model
+from transformers.models.qwen3.modeling_qwen3 import Qwen3Model
+
+from training.lm.trees import read
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from training.lm.tree_attention import TreeLayout
+    from training.lm.trees import TreeBatch
+
+
+def last_states(trunk: Any, batch: TreeBatch) -> Tensor:
+    """Give the state of each response's last token, (N, D), from a backbone without its head."""
+    if _is_plain(trunk):
+        if type(trunk) in {LlamaModel, Qwen2Model, Qwen3Model} and trunk.config.hidden_act == "silu":
+            return _llama_states(trunk, batch)
+        if type(trunk) is GPT2Model and trunk.config.activation_function == "gelu_new":
+            return _gpt2_states(trunk, batch)
+    return read(trunk, batch)[batch.last_at]
+
+
+def _is_plain(trunk: Any) -> bool:
+    """Whether nothing hangs on the layers' own forward passes: no parts to gather, nothing to compute twice."""
+    again = trunk.training and getattr(trunk, "gradient_checkpointing", False)
+    return not again and not any(isinstance(module, FSDPModule) or module._forward_hooks for module in trunk.modules())  # noqa: SLF001
+
+
+# --- Llama, Qwen2, Qwen3 ---------------------------------------------------------------------------
+
+
+def _llama_states(trunk: Any, batch: TreeBatch) -> Tensor:
+    x = trunk.embed_tokens(batch.ids[0])
+    cos, sin = trunk.rotary_emb(x, batch.position_ids)
+    turn = cos[0, :, None, : cos.shape[-1] // 2].float(), sin[0, :, None, : sin.shape[-1] // 2].float()
+    *layers, last = trunk.layers
+    for layer in layers:
+        x = _llama_layer(layer, x, turn, batch.layout, None)
+    x = _llama_layer(last, x, turn, batch.layout, batch.last_at)
+    return _norm(trunk.norm, x)
+
+
+def _llama_layer(layer: Any, x: Tensor, turn: tuple[Tensor, Tensor], layout: TreeLayout, ends: Tensor | None) -> Tensor:
+    """One layer: states (T, D) to (T, D), or to (N, D) of the branches' ends if these are given (N,)."""
+    attention = layer.self_attn
+    h = _norm(layer.input_layernorm, x)
+    key, value = _heads(attention.k_proj(h), attention), _heads(attention.v_proj(h), attention)
+    if ends is not None:
+        h, x = h.index_select(0, ends), x.index_select(0, ends)
+    query = _heads(attention.q_proj(h), attention)
+    if hasattr(attention, "q_norm"):
+        query, key = _norm(attention.q_norm, query), _norm(attention.k_norm, key)
+    cos, sin = turn
+    key = _turned(key, cos, sin)
+    query = _turned(query, cos, sin) if ends is None else _turned(query, cos[ends], sin[ends])
+    attend = layout.attend_rows if ends is None else layout.attend_ends
+    seen = attend(query, key, value, scaling=attention.scaling)
+    x = x + attention.o_proj(seen.flatten(1))
+    h = _norm(layer.post_attention_layernorm, x)
+    inner = _Gate.apply(layer.mlp.gate_proj(h), layer.mlp.up_proj(h))  # type: ignore[no-untyped-call]
+    out: Tensor = x + layer.mlp.down_proj(inner)
+    return out
+
+
+def _heads(x: Tensor, attention: Any) -> Tensor:
+    """(T, H·D) to (T, H, D)."""
+    return x.view(len(x), -1, attention.head_dim)
+
+
+def _norm(norm: Any, x: Tensor) -> Tensor:
+    """Divide by the root of the mean square over the last dimension, and weigh."""
+    out: Tensor = _RootMeanSquare.apply(x, norm.weight, norm.variance_epsilon)  # type: ignore[no-untyped-call]
+    return out
+
+
+def _turned(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    """Rotate each head's pairs (i, i + D/2) by its token's angles: x (T, H, D), cos and sin (T, 1, D/2)."""
+    out: Tensor = _Turn.apply(x, cos, sin)  # type: ignore[no-untyped-call]
+    return out
+
+
+class _RootMeanSquare(torch.autograd.Function):
+    """y = w x / r with r = sqrt(mean(x²) + ε). dx = (w dy - x mean(w dy x) / r²) / r."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, epsilon: float) -> Tensor:
+        wide = x.float()
+        norm = torch.linalg.vector_norm(wide, dim=-1, keepdim=True)
+        inverse = norm.square_().div_(x.shape[-1]).add_(epsilon).rsqrt_()
+        ctx.save_for_backward(x, weight, inverse)
+        out: Tensor = (wide * inverse).to(x.dtype).mul_(weight)
+        return out
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Any) -> Any:
+        x, weight, inverse = ctx.saved_tensors
+        wide, slope = x.float(), gradients[0].float()
+        along = slope * wide
+        of_weight = torch.mv(along.flatten(0, -2).T, inverse.flatten()) if ctx.needs_input_grad[1] else None
+        shift = torch.mv(along.flatten(0, -2), weight.float()).view_as(inverse)
+        shift.mul_(inverse).mul_(inverse).mul_(inverse).div_(x.shape[-1])
+        of_x = torch.mul(slope, weight, out=along).mul_(inverse).addcmul_(wide, shift, value=-1)
+        return of_x.to(x.dtype), None if of_weight is None else of_weight.to(weight.dtype), None
+
+
+class _Turn(torch.autograd.Function):
+    """A rotation; its gradient turns back."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+        ctx.save_for_backward(cos, sin)
+        return _rotate(x, cos, sin, 1.0)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Any) -> Any:
+        cos, sin = ctx.saved_tensors
+        return _rotate(gradients[0], cos, sin, -1.0), None, None
+
+
+def _rotate(x: Tensor, cos: Tensor, sin: Tensor, way: float) -> Tensor:
+    half = x.shape[-1] // 2
+    one, other = torch.split(x.float(), half, dim=-1)
+    out = torch.empty(x.shape, device=x.device)
+    torch.mul(one, cos, out=out[..., :half]).addcmul_(other, sin, value=-way)
+    torch.mul(other, cos, out=out[..., half:]).addcmul_(one, sin, value=way)
+    return out.to(x.dtype)
+
+
+class _Gate(torch.autograd.Function):
+    """SwiGLU: silu(gate) · up."""
+
+    @staticmethod
+    def forward(ctx: Any, gate: Tensor, up: Tensor) -> Tensor:
+        ctx.save_for_backward(gate, up)
+        return F.silu(gate).mul_(up)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Any) -> Any:
+        (slope,) = gradients
+        gate, up = ctx.saved_tensors
+        of_up = F.silu(gate).mul_(slope)
+        of_gate = slope * up
+        torch.ops.aten.silu_backward.grad_input(of_gate, gate, grad_input=of_gate)
+        return of_gate, of_up
+
+
+# --- GPT-2 -----------------------------------------------------------------------------------------
+
+
+def _gpt2_states(trunk: Any, batch: TreeBatch) -> Tensor:
+    x = trunk.wte(batch.ids[0]) + trunk.wpe(batch.position_ids[0])
+    *layers, last = trunk.h
+    for layer in layers:
+        x = _gpt2_layer(layer, x, batch.layout, None)
+    return trunk.ln_f(_gpt2_layer(last, x, batch.layout, batch.last_at))  # type: ignore[no-any-return]
+
+
+def _gpt2_layer(layer: Any, x: Tensor, layout: TreeLayout, ends: Tensor | None) -> Tensor:
+    """One layer: states (T, D) to (T, D), or to (N, D) of the branches' ends if these are given (N,)."""
+    attention = layer.attn
+    projected = attention.c_attn(layer.ln_1(x)).view(len(x), 3, attention.num_heads, attention.head_dim)
+    query, key, value = projected.unbind(1)
+    if ends is not None:
+        query, x = query.index_select(0, ends), x.index_select(0, ends)
+    attend = layout.attend_rows if ends is None else layout.attend_ends
+    seen = attend(query, key, value, scaling=attention.scaling)
+    x = x + attention.c_proj(seen.flatten(1))
+    out: Tensor = x + layer.mlp.c_proj(F.gelu(layer.mlp.c_fc(layer.ln_2(x)), approximate="tanh"))
+    return out
