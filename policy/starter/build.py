@@ -56,7 +56,7 @@ YOUNG_READERS = frozenset(
 CHILDHOOD_BOOKS = frozenset({"A Little Princess", "The Jungle Book", "The Secret Garden"})
 
 PRETRAIN: dict[str, Any] = {
-    "tokens": 12_000_000,
+    "tokens": 4_000_000,
     "optimizer": "muon",
     "learning_rate": 3e-3,
     "batch_windows": 16,
@@ -68,7 +68,7 @@ SFT: dict[str, Any] = {
     "batch_conversations": 16,
     "learning_rate": 1e-3,
 }
-PLAIN_SFT: dict[str, Any] = SFT | {"epochs": 2, "dropout": 0.1}
+PLAIN_SFT: dict[str, Any] = SFT | {"epochs": 5, "dropout": 0.1}
 PLAIN = "plain_"
 """How the names of the plain stories' files begin."""
 SAMPLING = Sampling(max_new_tokens=160, temperature=0.8, top_p=0.8, seed=SEED)

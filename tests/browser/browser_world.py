@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import time
 from typing import TYPE_CHECKING
 
 from django.conf import settings
@@ -16,6 +17,8 @@ from training.records import Placement
 from training.report import Reporter
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from playwright.sync_api import Page
 
     from training.models import Attempt, Checkpoint
@@ -23,6 +26,7 @@ if TYPE_CHECKING:
 WIDE = {"width": 1440, "height": 900}
 PHONE = {"width": 390, "height": 844}
 ZOOMED = {"width": 720, "height": 450}  # what 200 % leaves of a wide screen
+PATIENCE_SECONDS = 60
 PASSWORD = "seven-kites-over-the-hill"
 CAST = {"ada": "annotator", "rhea": "researcher", "vera": "reviewer", "lea": "admin"}
 STORIES = (
@@ -47,6 +51,19 @@ LOOK_UNTIL = """async ([address, condition]) => {
 def until(page: Page, address: str, condition: str) -> None:
     """Wait until what the API answers to the page's person is so; the condition speaks of `it`."""
     page.evaluate(LOOK_UNTIL, [address, condition])
+
+
+def comes_to(read: Callable[[], object], wanted: object) -> None:
+    """Read until it is what is wanted: a page and its server need their time, however busy the machine is."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while (found := read()) != wanted and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert found == wanted
+
+
+def stands_still(page: Page) -> None:
+    """Wait until nothing on the page moves, so that what is pointed at stays there."""
+    page.wait_for_function("document.getAnimations().every((each) => each.playState !== 'running')")
 
 
 class World:

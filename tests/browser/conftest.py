@@ -7,7 +7,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from browser_world import PASSWORD, WIDE, World
+from browser_world import PASSWORD, PATIENCE_SECONDS, WIDE, World
 from django.conf import settings
 from playwright.sync_api import expect, sync_playwright
 
@@ -23,7 +23,7 @@ ARGUMENTS = [
     "--disable-component-update",
     "--disable-sync",
 ]
-PATIENCE_MS = 60_000
+PATIENCE_MS = 1000 * PATIENCE_SECONDS
 
 expect.set_options(timeout=PATIENCE_MS)
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 
 import pytest
-from browser_world import STORIES, until
+from browser_world import STORIES, comes_to, until
 from django.utils.timezone import now
 from playwright.sync_api import expect
 
@@ -35,7 +36,7 @@ def test_a_change_of_the_guidelines_is_shown_once_and_acknowledged(world, ada):
     field.press("Control+Enter")
     until(ada, "projects/bedtime/progress", "it.today.demonstrations === 1")
     assert Demonstration.objects.get().guidelines_version == 2
-    assert GuidelinesAcknowledgement.objects.filter(annotator__username="ada").count() == 2
+    comes_to(GuidelinesAcknowledgement.objects.filter(annotator__username="ada").count, 2)
     ada.reload()
     expect(field).to_be_focused()
     expect(dialog).to_have_count(0)
@@ -75,12 +76,12 @@ def test_her_own_page_tells_her_day_her_week_and_her_pace(busy_fortnight, ada):
     expect(card.get_by_role("definition").first).to_have_text("3 0 ranked · 3 written · 1 min each")
     counts = card.get_by_role("list", name="Tasks submitted a day").get_by_role("listitem")
     expect(counts).to_have_count(14)
-    assert counts.nth(13).get_attribute("title").endswith(": 3")
-    assert counts.nth(9).get_attribute("title").endswith(": 1")
+    expect(counts.nth(13)).to_have_attribute("title", re.compile(": 3$"))
+    expect(counts.nth(9)).to_have_attribute("title", re.compile(": 1$"))
 
 
-def direction_of(locator):
-    return locator.first.evaluate("element => getComputedStyle(element).direction")
+def runs(locator, direction):
+    expect(locator.first).to_have_css("direction", direction)
 
 
 def test_text_that_runs_from_right_to_left_does_so_wherever_it_stands(world, ada):
@@ -92,25 +93,25 @@ def test_text_that_runs_from_right_to_left_does_so_wherever_it_stands(world, ada
     ada.goto("/p/bedtime/rank")
     right = ada.locator("[data-response]", has_text=HEBREW)
     left = ada.locator("[data-response]", has_text="A red kite.")
-    assert direction_of(right.get_by_text(HEBREW)) == "rtl"
-    assert direction_of(left.get_by_text("A red kite.")) == "ltr"
-    assert direction_of(right.locator("kbd")) == "ltr"
-    assert direction_of(ada.get_by_text(ARABIC)) == "rtl"
+    runs(right.get_by_text(HEBREW), "rtl")
+    runs(left.get_by_text("A red kite."), "ltr")
+    runs(right.locator("kbd"), "ltr")
+    runs(ada.get_by_text(ARABIC), "rtl")
     ada.keyboard.press("x")
     note = ada.get_by_label("Note")
     note.fill(HEBREW)
-    assert direction_of(note) == "rtl"
+    runs(note, "rtl")
     ada.keyboard.press("Escape")
     for key in "a6b4":
         ada.keyboard.press(key)
     ada.keyboard.press("Enter")
     until(ada, "projects/bedtime/progress", "it.today.rankings === 1")
     ada.goto("/p/bedtime")
-    assert direction_of(ada.get_by_role("link", name=ARABIC)) == "rtl"
+    runs(ada.get_by_role("link", name=ARABIC), "rtl")
     ada.goto("/p/bedtime/converse")
     turn = ada.get_by_role("textbox", name="User, turn 1")
     turn.fill(ARABIC)
-    assert direction_of(turn) == "rtl"
+    runs(turn, "rtl")
 
 
 def known_answer(world, thing):

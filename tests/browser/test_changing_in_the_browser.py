@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from browser_world import PHONE, until
+from browser_world import PHONE, comes_to, until
 from playwright.sync_api import expect
 
 from labeling.models import Demonstration, Judgement
@@ -40,7 +40,7 @@ def test_backspace_opens_what_was_submitted_and_the_change_supersedes_it(after_t
     page = after_two
     page.keyboard.press("Backspace")
     expect(page.get_by_text("Nothing is changed yet")).to_be_visible()
-    assert letters(page) == ["D", "C", "B", "A"]
+    comes_to(lambda: letters(page), ["D", "C", "B", "A"])
     page.keyboard.press("a")
     page.keyboard.press("7")
     page.keyboard.press("Enter")
@@ -67,7 +67,7 @@ def test_backspace_again_goes_further_back_and_escape_returns_to_the_desk(after_
     page.keyboard.press("Backspace")
     page.wait_for_url(lambda url: url != last)
     expect(page.get_by_text("Nothing is changed yet")).to_be_visible()
-    assert letters(page) == ["A", "B", "C", "D"]
+    comes_to(lambda: letters(page), ["A", "B", "C", "D"])
     page.keyboard.press("Escape")
     expect(page.get_by_text("4 responses to place")).to_be_visible()
     assert Judgement.objects.count() == 2
@@ -82,7 +82,7 @@ def test_a_change_that_is_left_can_be_taken_up_again(after_two):
     page.keyboard.press("Escape")
     page.get_by_role("button", name="Undo").last.click()
     expect(page.get_by_text("All placed")).to_be_visible()
-    assert letters(page)[0] == "A"
+    comes_to(lambda: letters(page)[0], "A")
 
 
 def test_the_history_finds_a_demonstration_by_its_words_and_opens_it_for_a_change(world, sign_in):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from browser_world import PHONE, until
+from browser_world import PHONE, comes_to, until
 from playwright.sync_api import expect
 
 from labeling.models import Conversation, Demonstration
@@ -23,8 +23,7 @@ def turn(page, name):
 
 
 def said():
-    [demonstration] = Demonstration.objects.all()
-    return [*(each["content"] for each in demonstration.prompt.messages), demonstration.text]
+    return [[*(each["content"] for each in one.prompt.messages), one.text] for one in Demonstration.objects.all()]
 
 
 def test_a_conversation_is_made_by_keyboard_alone_and_stored_as_a_demonstration(at_the_sheet):
@@ -36,15 +35,17 @@ def test_a_conversation_is_made_by_keyboard_alone_and_stored_as_a_demonstration(
     expect(turn(page, "Ideal assistant, turn 1")).to_be_focused()
     page.keyboard.type("It flew over the **orchard**.")
     page.keyboard.press("Alt+Enter")
+    expect(turn(page, "User, turn 2")).to_be_focused()
     page.keyboard.type("And then?")
     page.keyboard.press("Alt+Enter")
+    expect(turn(page, "Ideal assistant, turn 2")).to_be_focused()
     page.keyboard.type("It came home.")
     page.keyboard.press("Escape")
     page.keyboard.press("p")
     expect(page.locator("#main strong")).to_have_text("orchard")
     page.keyboard.press("Control+Enter")
     expect(page.get_by_text("Submitted as a demonstration.")).to_be_visible()
-    assert said() == ["Tell me of a kite.", "It flew over the **orchard**.", "And then?", "It came home."]
+    comes_to(said, [["Tell me of a kite.", "It flew over the **orchard**.", "And then?", "It came home."]])
     expect(turn(page, "User, turn 1")).to_have_value("")
     page.goto("/p/bedtime")
     page.get_by_role("link", name="And then?").click()
@@ -54,6 +55,7 @@ def test_a_conversation_is_made_by_keyboard_alone_and_stored_as_a_demonstration(
 def test_half_a_conversation_is_there_on_another_machine_and_a_turn_can_be_taken_back(at_the_sheet, sign_in):
     at_the_sheet.keyboard.type("Hello?")
     at_the_sheet.keyboard.press("Alt+Enter")
+    expect(turn(at_the_sheet, "Ideal assistant, turn 1")).to_be_focused()
     at_the_sheet.keyboard.type("Good eve")
     expect(at_the_sheet.get_by_text("Saved ")).to_be_visible()
     page = sign_in("ada", screen=PHONE, has_touch=True, is_mobile=True)
@@ -75,6 +77,7 @@ def test_a_conversation_finished_offline_is_kept_on_the_device_and_sent_once(at_
     page.context.set_offline(True)
     page.keyboard.type("Hello?")
     page.keyboard.press("Alt+Enter")
+    expect(turn(page, "Ideal assistant, turn 1")).to_be_focused()
     page.keyboard.type("Good evening.")
     expect(page.get_by_text("Offline, kept on this device").first).to_be_visible()
     page.keyboard.press("Control+Enter")
@@ -82,4 +85,4 @@ def test_a_conversation_finished_offline_is_kept_on_the_device_and_sent_once(at_
     assert not Demonstration.objects.exists()
     page.context.set_offline(False)
     until(page, "projects/bedtime/progress", "it.today.demonstrations === 1")
-    assert said() == ["Hello?", "Good evening."]
+    comes_to(said, [["Hello?", "Good evening."]])

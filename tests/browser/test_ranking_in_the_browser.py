@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 import pytest
-from browser_world import PHONE, STORIES, until
+from browser_world import PHONE, STORIES, comes_to, stands_still, until
 from playwright.sync_api import expect
 
 from labeling import queue
@@ -32,8 +32,10 @@ def eventually_ranked(page, count):
 
 
 def two_tasks_at_hand(page):
-    """Wait until the next task is prefetched."""
-    until(page, "projects/bedtime/leases?kind=ranking", "it.length === 2")
+    """Wait until the next task is prefetched: until the page itself has the answers to both its requests."""
+    page.wait_for_function(
+        "performance.getEntriesByType('resource').filter(({ name }) => name.endsWith('/leases')).length >= 2"
+    )
 
 
 def letter_of(page, beginning):
@@ -86,9 +88,8 @@ def test_arrows_take_the_neighbours_rating_and_equals_ties(at_the_board):
     for key in "a6b4c2":
         page.keyboard.press(key)
     page.keyboard.press("ArrowLeft")
-    assert order(page)[:3] == [
-        "Response A, 1st, rated 6 of 7", "Response C, 2nd, rated 4 of 7", "Response B, 3rd, rated 4 of 7",
-    ]  # fmt: skip
+    moved = ["Response A, 1st, rated 6 of 7", "Response C, 2nd, rated 4 of 7", "Response B, 3rd, rated 4 of 7"]
+    comes_to(lambda: order(page)[:3], moved)
     page.keyboard.press("=")
     expect(page.get_by_label("Response C, 1st, tied, rated 6 of 7")).to_be_visible()
     page.keyboard.press("z")
@@ -99,6 +100,8 @@ def test_a_card_dragged_by_the_mouse_lands_where_it_is_dropped(at_the_board):
     page = at_the_board
     for key in "a6b4c2":
         page.keyboard.press(key)
+    expect(page.get_by_label("Response C, 3rd, rated 2 of 7")).to_be_visible()
+    stands_still(page)
     handle = page.get_by_label("Drag response C").bounding_box()
     target = page.get_by_label("Drag response A").bounding_box()
     page.mouse.move(handle["x"] + 8, handle["y"] + 8)
@@ -129,7 +132,7 @@ def test_a_draft_is_there_on_another_machine(at_the_board, sign_in):
     at_the_board.keyboard.press("c")
     at_the_board.keyboard.press("5")
     expect(at_the_board.get_by_text("Saved ")).to_be_visible()
-    assert Draft.objects.get().body["tiers"][0]["rating"] == 5
+    comes_to(lambda: [each.body["tiers"][0]["rating"] for each in Draft.objects.all()], [5])
     elsewhere = sign_in("ada")
     elsewhere.goto("/p/bedtime/rank")
     expect(elsewhere.get_by_label("Response C, 1st, rated 5 of 7")).to_be_visible()
@@ -169,8 +172,23 @@ def test_a_skip_takes_one_key_and_its_reason_another(at_the_board):
     page.keyboard.press("1")
     expect(page.locator(f"[data-response='{first}']")).to_have_count(0)
     expect(page.get_by_text("4 responses to place")).to_be_visible()
-    until(page, "projects/bedtime/progress", "it.open.ranking < 3")
-    assert Lease.objects.get(state="skipped").skip_reason == "The prompt is unclear"
+    comes_to(lambda: [each.skip_reason for each in Lease.objects.filter(state="skipped")], ["The prompt is unclear"])
+
+
+def test_a_skip_made_offline_is_kept_on_the_device_and_sent_once(at_the_board):
+    page = at_the_board
+    two_tasks_at_hand(page)
+    first = page.locator("[data-response]").first.get_attribute("data-response")
+    page.context.set_offline(True)
+    page.keyboard.press("s")
+    page.keyboard.press("1")
+    expect(page.locator(f"[data-response='{first}']")).to_have_count(0)
+    expect(page.get_by_text("4 responses to place")).to_be_visible()
+    expect(page.get_by_text("1 on the way")).to_be_visible()
+    assert not Lease.objects.filter(state="skipped").exists()
+    page.context.set_offline(False)
+    comes_to(Lease.objects.filter(state="skipped").count, 1)
+    expect(page.get_by_text("1 on the way")).to_have_count(0)
 
 
 def test_a_prompt_is_reported_by_one_key_and_its_reason_by_another_and_the_task_stays(at_the_board):
@@ -245,7 +263,7 @@ def test_letters_are_letters_in_the_note(at_the_board):
     page.get_by_label("Note").press_sequentially("b7 is best")
     page.keyboard.press("Escape")
     expect(page.get_by_role("dialog")).to_have_count(0)
-    assert "Response B, not placed" in order(page)
+    comes_to(lambda: "Response B, not placed" in order(page), wanted=True)
 
 
 def test_single_keys_can_be_switched_off(at_the_board):
@@ -258,7 +276,7 @@ def test_single_keys_can_be_switched_off(at_the_board):
     page.get_by_role("button", name="all keys").click()
     expect(page.get_by_role("dialog", name="Keys of this page")).to_be_visible()
     page.keyboard.press("Escape")
-    assert order(page)[0] == "Response A, not placed"
+    comes_to(lambda: order(page)[0], "Response A, not placed")
 
 
 def test_a_phone_shows_everything_that_ranking_needs(world, sign_in):

@@ -24,8 +24,7 @@ def test_a_report_is_read_on_the_review_page_and_its_prompt_retired(world, sign_
     vera.goto("/p/bedtime/review")
     reported = vera.get_by_role("region", name="Reported prompts")
     expect(reported).to_contain_text("Ada")
-    words = reported.get_by_text("הסוף חסר")
-    assert words.evaluate("(words) => getComputedStyle(words).direction") == "rtl"
+    expect(reported.get_by_text("הסוף חסר")).to_have_css("direction", "rtl")
     assert vera.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
     vera.get_by_role("button", name="Retire the prompt").click()
     expect(vera.get_by_text("The prompt is retired", exact=False)).to_be_visible()
@@ -64,7 +63,7 @@ def test_after_a_submission_the_next_task_is_told_and_begins_at_its_top(world, s
     page.keyboard.press("Enter")
     expect(page.get_by_text("Submitted. The next task is here.")).to_have_count(1)
     expect(page.locator("#main")).to_be_focused()
-    assert page.evaluate("scrollY") == 0
+    page.wait_for_function("scrollY === 0")
     for key in "a7b6c5d4":
         page.keyboard.press(key)
     page.keyboard.press("Enter")

@@ -57,7 +57,7 @@ def births(process, count):
     return found
 
 
-def wait_for_the_end_of(pids, seconds=10):
+def wait_for_the_end_of(pids, seconds=30):
     end = time.monotonic() + seconds
     while any(born(pid) for pid in pids):
         assert time.monotonic() < end, "something was left behind"
@@ -70,7 +70,7 @@ def test_a_signal_ends_every_program_and_the_runner_ends_well(house, number):
     pids = births(process, 2)
     process.send_signal(number)
     assert f"Stopping ({number.name})" in process.stdout.readline()
-    assert process.wait(timeout=10) == 0
+    assert process.wait(timeout=30) == 0
     wait_for_the_end_of(pids)
 
 
@@ -88,7 +88,7 @@ def test_what_a_program_started_ends_with_it(house):
     process = house(FORKING)
     pids = births(process, 1)
     process.send_signal(signal.SIGINT)
-    process.wait(timeout=10)
+    process.wait(timeout=30)
     wait_for_the_end_of(pids)
 
 
@@ -121,7 +121,7 @@ def test_what_programs_say_carries_their_name():
     runner = Runner(programs=[Program(name="web", words=["echo", "hello"])], say=said.append)
     runner.start(runner.programs[0])
     runner.programs[0].process.wait()
-    end = time.monotonic() + 5
+    end = time.monotonic() + 30
     while not said and time.monotonic() < end:
         time.sleep(0.01)
     assert said == ["web       | hello"]

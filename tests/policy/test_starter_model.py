@@ -6,7 +6,9 @@ import json
 import signal
 import subprocess
 import sys
+import time
 from collections import defaultdict
+from pathlib import Path
 
 import pytest
 from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -93,42 +95,40 @@ def small(monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
 
 
+def stop_at_once(command):
+    """Follow a trainer that is stopped as soon as it has begun."""
+    process = subprocess.Popen(command)
+    events = Path(command[3], "attempt-1", "events.jsonl")
+    while not events.exists():
+        assert process.poll() is None
+        time.sleep(0.05)
+    process.send_signal(signal.SIGTERM)
+    return process.wait()
+
+
 @pytest.mark.timeout(900)  # starts trainers as programs
 @pytest.mark.usefixtures("small")
-def test_one_command_builds_the_model_and_a_second_one_does_no_step_again(books, tmp_path, capsys):
+def test_one_command_builds_the_model_goes_on_when_it_was_stopped_and_does_no_step_twice(
+    books, tmp_path, monkeypatch, capsys
+):
     work, out = tmp_path / "work", tmp_path / "model"
     arguments = [str(books), "--work", str(work), "--out", str(out)]
+    with monkeypatch.context() as stopping:
+        stopping.setattr(build, "_follow", stop_at_once)
+        assert build.main(arguments) == program.INTERRUPTED
+    assert "goes on from there" in capsys.readouterr().err
+    assert not out.exists()
     assert build.main(arguments) == program.FINISHED
     digest = artifacts.verify(out)
     assert build.main(arguments) == program.FINISHED
     assert artifacts.verify(out) == digest
-    assert len(list(work.glob("policy.*/attempt-*"))) == 3
+    assert len(list(work.glob("policy.*/attempt-*"))) == 4  # one for each step, and one that was stopped
     card = json.loads((out / "card.json").read_text())
     assert card["pretraining"]["evaluation"]["valid_bits_per_character"] > 0
     assert len(card["samples"]["rows"]) == build.SAMPLES_SHOWN
     assert "samples that nobody picked" in (out / "README.md").read_text()
     assert AutoModelForCausalLM.from_pretrained(out).config.vocab_size == 300
     assert str(out) in capsys.readouterr().out
-
-
-@pytest.mark.timeout(900)  # starts trainers as programs
-@pytest.mark.usefixtures("small")
-def test_a_build_that_is_stopped_says_so_and_goes_on(books, tmp_path, monkeypatch):
-    arguments = [str(books), "--work", str(tmp_path / "work"), "--out", str(tmp_path / "model")]
-    follow = build._follow
-
-    def stop_at_once(command):
-        process = subprocess.Popen(command)
-        while not list(tmp_path.glob("work/policy.*/attempt-1/events.jsonl")):
-            assert process.poll() is None
-        process.send_signal(signal.SIGTERM)
-        return process.wait()
-
-    monkeypatch.setattr(build, "_follow", stop_at_once)
-    assert build.main(arguments) == program.INTERRUPTED
-    assert not (tmp_path / "model").exists()
-    monkeypatch.setattr(build, "_follow", follow)
-    assert build.main(arguments) == program.FINISHED
 
 
 def test_a_step_that_fails_is_named(tmp_path, monkeypatch, capsys, books):

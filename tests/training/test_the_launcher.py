@@ -63,7 +63,7 @@ def worker_at_work(job):
     job.refresh_from_db()
 
 
-def wait_until(condition, seconds=30):
+def wait_until(condition, seconds=60):
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, "it did not happen"

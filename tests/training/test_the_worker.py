@@ -119,7 +119,7 @@ def test_a_killed_worker_takes_its_trainer_along_and_another_ends_the_job_with_t
     eventually(lambda: broken.metrics.count() > 5)
     group = broken.attempts.get().pgid
     first.kill()
-    eventually(lambda: not machine.commands_in_group(group), seconds=15)
+    eventually(lambda: not machine.commands_in_group(group))
     first.wait()
     worker()
     eventually(lambda: state(broken) == Job.State.SUCCEEDED)
