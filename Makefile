@@ -22,7 +22,7 @@ SPREAD := -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 .PHONY: help
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 # --- Running -------------------------------------------------------------------------------------
 
@@ -62,7 +62,7 @@ laws: $(VENV)/dev.stamp ## the long proofs: minutes to hours
 
 .PHONY: bench-rewardmodel
 bench-rewardmodel: $(VENV)/dev.stamp ## the reward model against TRL's, on an idle machine
-	@PYTHONPATH=$(CURDIR):$(CURDIR)/tests/benchmarks $(PY) tests/benchmarks/rewardmodel/compare.py
+	@PYTHONPATH=$(CURDIR):$(CURDIR)/tests/benchmarks $(PY) tests/benchmarks/rewardmodel/compare.py $(BENCH)
 
 .PHONY: bench-policy
 bench-policy: $(VENV)/dev.stamp ## generation, PPO and SFT against transformers and TRL, on an idle machine

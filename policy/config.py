@@ -16,6 +16,7 @@ Count = Annotated[int, Bounds(minimum=1)]
 Rate = Annotated[float, Bounds(above=0, below=1)]
 Share = Annotated[float, Bounds(minimum=0, maximum=1)]
 OptimizerName = Literal["adamw", "muon"]
+LARGEST_RANKING = 9
 AlarmAction = Literal["note", "pause", "stop", "roll_back"]
 
 
@@ -350,7 +351,7 @@ class SampleConfig:
     """Write K responses to each prompt of a dataset."""
 
     responses_per_prompt: Count = 4
-    """Responses to each prompt; where there is a rival, half of them are its."""
+    """Responses to each prompt, 2 to 9 where people rank them; where there is a rival, half of them are its."""
     max_prompts: Annotated[int, Bounds(minimum=0)] = 0
     """Sample for this many prompts, drawn by the seed; 0 takes all."""
     splits: tuple[Literal["train", "valid", "test"], ...] = ("train", "valid", "test")
@@ -386,4 +387,10 @@ class SampleConfig:
             raise ConfigError(
                 f"min_new_tokens {self.min_new_tokens} leaves no room below max_new_tokens {self.max_new_tokens}",
                 {"min_new_tokens": "must be less than max_new_tokens"},
+            )
+        if self.place and not 2 <= self.responses_per_prompt <= LARGEST_RANKING:
+            raise ConfigError(
+                f"{self.responses_per_prompt} responses to a prompt cannot be ranked: people rank 2 to "
+                f"{LARGEST_RANKING} (place=false keeps them out of the queue)",
+                {"responses_per_prompt": f"must be 2 to {LARGEST_RANKING} where place is true"},
             )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from training import kinds
 from training.kinds import CHECKPOINT_KINDS, Input, JobKind, kind_named
 from training.models import Champion, Checkpoint, Dataset, Job, Project
 from training.refusals import Refusal
@@ -22,7 +23,7 @@ class BadInput(Refusal):
 def complete(kind: JobKind, given: Mapping[str, Any]) -> dict[str, Any]:
     """The references with defaults filled in; an optional input that is given as empty is left out.
 
-    Unknown names and missing ones are refused.
+    Refused are unknown names, missing ones, and a snapshot of what no snapshot is made of.
     """
     unknown = [name for name in given if kind.input(name) is None]
     if unknown:
@@ -35,22 +36,31 @@ def complete(kind: JobKind, given: Mapping[str, Any]) -> dict[str, Any]:
         is_left_out = each.name in given and not given[each.name] and not each.required
         reference = given.get(each.name) or each.default
         if reference and not is_left_out:
+            if reference == "snapshot":
+                check_snapshot(each)
             references[each.name] = reference
         elif each.required:
             raise BadInput(f"{kind.name} needs {each.name}.", **{each.name: "missing"})
     return references
 
 
+def check_snapshot(wanted: Input) -> None:
+    """Refuse to take a snapshot of what none is made of."""
+    made = kind_named(kinds.SNAPSHOT_KIND).makes
+    if wanted.kind in CHECKPOINT_KINDS:
+        raise BadInput(f"A snapshot is a dataset; {wanted.name} wants a checkpoint.", **{wanted.name: "not a dataset"})
+    if wanted.kind not in made:
+        raise BadInput(
+            f"A snapshot holds {' or '.join(made)}; {wanted.name} wants {wanted.kind}. Name a dataset, or the latest.",
+            **{wanted.name: "no snapshot"},
+        )
+
+
 def check(project: Project, wanted: Input, reference: Any) -> None:
     """Refuse a reference that could not be resolved if it were claimed now."""
     if isinstance(reference, dict):
         check_job(project, wanted, reference)
-    elif reference == "snapshot":
-        if wanted.kind in CHECKPOINT_KINDS:
-            raise BadInput(
-                f"A snapshot is a dataset; {wanted.name} wants a checkpoint.", **{wanted.name: "not a dataset"}
-            )
-    else:
+    elif reference != "snapshot":  # which is taken when the job starts
         resolve(project, wanted, reference)
 
 

@@ -14,7 +14,7 @@ from django.db.models import Exists, F, OuterRef, QuerySet
 from django.db.models.functions import Coalesce
 from django.utils.timezone import now
 
-from training import checkpoints, config, datasets, inputs, machine
+from training import checkpoints, config, datasets, inputs, kinds, machine
 from training.doorbell import ring_on_commit
 from training.kinds import CHECKPOINT_KINDS, Input, JobKind, all_kinds, kind_named, register
 from training.models import Attempt, Checkpoint, Dataset, Job, Metric, Project, Schedule, User
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Input", "JobKind", "all_kinds", "kind_named", "register"]  # rooms register kinds where jobs are
 
-SNAPSHOT_KIND = "labeling.snapshot"
 State: TypeAlias = Job.State
 Outcome: TypeAlias = Attempt.Outcome
 
@@ -136,7 +135,7 @@ def _references(
                 raise
             continue  # an optional input's default is used where there is one, also when a form says it
         if reference == "snapshot":
-            taken = start(project=project, kind=SNAPSHOT_KIND, config={"what": wanted.kind}, by=by)
+            taken = start(project=project, kind=kinds.SNAPSHOT_KIND, config={"what": wanted.kind}, by=by)
             reference = {"job": taken.pk}
         if isinstance(reference, dict):
             awaited += list(Job.objects.filter(pk=reference["job"]).exclude(state=State.SUCCEEDED))

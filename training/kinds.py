@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 CHECKPOINT_KINDS = ("policy", "reward")
 DATASET_KINDS = ("prompts", "demonstrations", "rankings", "text", "samples", "rewards")
-
+SNAPSHOT_KIND = "labeling.snapshot"
 
 FURTHER = re.compile("[2-9]|[1-9][0-9]")
 """Numbers of the further inputs of one name."""
@@ -80,6 +80,13 @@ class JobKind:
         """The JSON schema of its configuration."""
         return configs.schema(self.config)
 
+    @property
+    def makes(self) -> tuple[str, ...]:
+        """Every kind of checkpoint or dataset that a job of this kind may make."""
+        if not self.output_from:
+            return (self.output,)
+        return tuple(self.schema()["properties"][self.output_from]["enum"])
+
     def output_of(self, config: Mapping[str, Any]) -> str:
         """What a job with this configuration makes."""
         return str(config[self.output_from]) if self.output_from else self.output
@@ -110,6 +117,11 @@ def kind_named(name: str) -> JobKind:
     if name not in _kinds:
         raise UnknownKind(f"There is no kind of job called {name!r}.", kind="unknown")
     return _kinds[name]
+
+
+def is_offered(name: str) -> bool:
+    """Whether there is a kind of that name; a job of the past may be of one that is gone."""
+    return name in _kinds
 
 
 def all_kinds() -> list[JobKind]:

@@ -18,6 +18,7 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 from policy import sample as sampling
+from policy.config import SampleConfig
 from policy.engines import ServerUnusable, WrongCount
 from policy.sample import NothingSampled, alike, sample
 from policy.serve import Server, Shelf
@@ -95,7 +96,8 @@ def test_a_policy_that_always_says_the_same_is_refused_by_name(inputs, tmp_path)
     run = tiny.run(tmp_path / "run", "policy.sample", inputs, FAST | {"temperature": 0})
     with pytest.raises(NothingSampled, match="two different"):
         sample(run)
-    one = tiny.run(tmp_path / "one", "policy.sample", inputs, FAST | {"temperature": 0, "responses_per_prompt": 1})
+    alone = FAST | {"temperature": 0, "responses_per_prompt": 1, "place": False}
+    one = tiny.run(tmp_path / "one", "policy.sample", inputs, alone)
     assert all(len(line.responses) == 1 for line in wrote(one))
 
 
@@ -163,7 +165,15 @@ def test_a_policy_is_not_its_own_rival_and_one_response_cannot_be_shared(inputs,
     with pytest.raises(ConfigError, match="same checkpoint"):
         sample(tiny.run(tmp_path / "same", "policy.sample", same, FAST))
     with pytest.raises(ConfigError, match="cannot be shared"):
-        sample(tiny.run(tmp_path / "one", "policy.sample", rivals, FAST | {"responses_per_prompt": 1}))
+        sample(tiny.run(tmp_path / "one", "policy.sample", rivals, FAST | {"responses_per_prompt": 1, "place": False}))
+
+
+@pytest.mark.parametrize("count", [1, 10])
+def test_what_nobody_could_rank_is_not_written_for_the_queue(count):
+    with pytest.raises(ConfigError, match="cannot be ranked") as refused:
+        SampleConfig(responses_per_prompt=count)
+    assert set(refused.value.fields) == {"responses_per_prompt"}
+    assert SampleConfig(responses_per_prompt=count, place=False).responses_per_prompt == count
 
 
 # --- Servers that speak OpenAI's API ----------------------------------------------------------------

@@ -7,7 +7,7 @@ from typing import Literal
 
 import pytest
 
-from training import doorbell, jobs, kinds, launcher, measures
+from training import doorbell, kinds, launcher, measures
 from training.config import ConfigError
 from training.models import Membership, Project, User
 
@@ -54,6 +54,7 @@ REFINE = kinds.JobKind(
     inputs=(
         kinds.Input("policy", "policy", default="champion"),
         kinds.Input("prompts", "prompts", required=False, default="latest"),
+        kinds.Input("samples", "samples", required=False),
     ),
     program="tests.training.tiny_trainer",
     output="policy",
@@ -82,7 +83,7 @@ SNAPSHOT = kinds.JobKind(
 @pytest.fixture(autouse=True)
 def tiny_kinds(monkeypatch):
     monkeypatch.setattr(kinds, "_kinds", {each.name: each for each in (TINY, REFINE, JUDGED, SNAPSHOT)})
-    monkeypatch.setattr(jobs, "SNAPSHOT_KIND", "tiny.snapshot")
+    monkeypatch.setattr(kinds, "SNAPSHOT_KIND", "tiny.snapshot")
     monkeypatch.setattr(measures, "_measures", {})
 
 

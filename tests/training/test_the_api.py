@@ -146,7 +146,7 @@ def test_every_kind_says_what_it_wants(client):
     assert refine["inputs"][0] == slot
     assert kinds["tiny.judged"]["inputs"][0]["many"]
     assert refine["schema"]["properties"]["steps"]["description"] == "How many numbers to add."
-    assert refine["output"] == "policy"
+    assert refine["makes"] == ["policy"]
 
 
 def test_curves_are_read_as_they_grow(client, project):

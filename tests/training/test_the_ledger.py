@@ -400,6 +400,7 @@ def test_an_optional_input_can_be_left_out_although_its_default_is_there(project
         ({}, "no champion policy checkpoint"),
         ({"policy": "latest"}, "no policy checkpoint yet"),
         ({"policy": "snapshot"}, "wants a checkpoint"),
+        ({"policy": "champion", "samples": "snapshot"}, "A snapshot holds prompts; samples wants samples."),
         ({"policy": DIGEST}, "has no policy checkpoint 'sha256"[:24]),
         ({"policy": {"job": 10**9}}, "a job that this project does not have"),
         ({"policy": {"jobs": 1}}, "a job that this project does not have"),
@@ -410,7 +411,7 @@ def test_an_input_that_is_not_there_is_refused_by_name(project, inputs, words):
     with pytest.raises(BadInput) as refused:
         jobs.start(project=project, kind="tiny.refine", inputs=inputs)
     assert words in refused.value.message
-    assert set(refused.value.fields) <= {"policy", "police"}
+    assert set(refused.value.fields) <= {"policy", "police", "samples"}
     assert not Job.objects.exists()
 
 

@@ -13,7 +13,7 @@ from rest_framework.views import APIView
 from training import access, jobs, report
 from training.api.paging import CURSOR, PROJECT, one, page, page_of, whole_number
 from training.api.people import asker
-from training.kinds import all_kinds
+from training.kinds import all_kinds, is_offered, kind_named
 from training.models import Attempt, Job, Metric
 
 if TYPE_CHECKING:
@@ -50,7 +50,9 @@ class KindSerializer(serializers.Serializer[Any]):
     description = serializers.CharField()
     schema = serializers.DictField()
     inputs = InputSerializer(many=True)
-    output = serializers.CharField()
+    makes = serializers.ListField(
+        child=serializers.CharField(), help_text="The kinds of checkpoint or dataset that its jobs may make."
+    )
 
 
 class JobKinds(APIView):
@@ -81,6 +83,7 @@ class JobSerializer(serializers.ModelSerializer[Job]):
     """A job in a list."""
 
     project = serializers.CharField(source="project.slug")
+    makes = serializers.SerializerMethodField()
     progress = serializers.SerializerMethodField()
     error = serializers.SerializerMethodField()
     created_by = serializers.CharField(default=None, allow_null=True)
@@ -88,9 +91,13 @@ class JobSerializer(serializers.ModelSerializer[Job]):
     class Meta:
         model = Job
         fields = [
-            "id", "project", "kind", "name", "state", "progress", "error", "created_by", "schedule",
+            "id", "project", "kind", "name", "makes", "state", "progress", "error", "created_by", "schedule",
             "cancel_requested_at", "created_at", "started_at", "finished_at",
         ]  # fmt: skip
+
+    def get_makes(self, job: Job) -> str | None:
+        """The kind of checkpoint or dataset that it makes; null where its kind of job is not offered any more."""
+        return kind_named(job.kind).output_of(job.config) if is_offered(job.kind) else None
 
     @extend_schema_field(JobProgressSerializer(allow_null=True))
     def get_progress(self, job: Job) -> dict[str, Any] | None:

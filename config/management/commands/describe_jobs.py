@@ -33,7 +33,7 @@ def described(kind: JobKind) -> Iterator[str]:
     """The section of one kind."""
     yield f"## {kind.name}\n"
     yield f"*{kind.title}.* {kind.description}\n"
-    yield f"Makes: {kind.output}.\n"
+    yield f"Makes: {' or '.join(kind.makes)}.\n"
     if kind.inputs:
         yield "| input | what | unless you say otherwise |\n| --- | --- | --- |"
         for each in kind.inputs:
@@ -54,4 +54,14 @@ def settings(schema: Mapping[str, Any], group: str = "") -> Iterator[str]:
             yield f"| `{group}{name}.…` | | {words} |"
             yield from settings(about, f"{group}{name}.")
         else:
-            yield f"| `{group}{name}` | `{about.get('default')}` | {words} |"
+            yield f"| `{group}{name}` | `{about.get('default')}` | {words}{allowed(about)} |"
+
+
+def allowed(about: Mapping[str, Any]) -> str:
+    """The choices of a setting, or its bounds, in words."""
+    choices = about.get("enum") or about.get("items", {}).get("enum")
+    if choices:
+        return f" One of {', '.join(f'`{each}`' for each in choices)}."
+    bounds = {"minimum": "at least", "exclusiveMinimum": "above", "maximum": "at most", "exclusiveMaximum": "below"}
+    said = [f"{words} {about[key]:g}" for key, words in bounds.items() if key in about]
+    return f" ({', '.join(said)})" if said else ""

@@ -33,7 +33,13 @@ class Command(BaseCommand):
         if is_new:
             self.stdout.write("Bringing the starter's prompts and demonstrations in …")
             starter.bring_in_words(project)
-        if checkpoints.champion(project, "policy") is None:
+        champion = checkpoints.champion(project, "policy")
+        if champion is not None and policy:
+            self.stderr.write(
+                f"The champion stays {champion.name}. Bring another policy in with: "
+                f"manage.py start_job policy.adopt --project {project.slug} --set model={policy}"
+            )
+        if champion is None:
             try:
                 starter.publish_policy(project, policy)
             except Refusal as refusal:

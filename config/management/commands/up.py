@@ -19,6 +19,7 @@ from django.db import connections
 
 from config import starter
 from config.runner import Program, Runner
+from training import launcher
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser
@@ -108,7 +109,7 @@ def programs(host: str, port: int, model_port: int) -> list[Program]:
     ]
     if importlib.util.find_spec("torch"):
         serve = ["serve", "--host", host, "--port", str(model_port), "--store", str(settings.STORE_ROOT)]
-        found.append(Program(name="models", words=[PYTHON, "-m", "policy", *serve]))
+        found.append(Program(name="models", words=[PYTHON, "-m", "policy", *serve, "--device", launcher.device()]))
     return found
 
 

@@ -2001,6 +2001,8 @@ export interface components {
             project: string;
             kind: string;
             name?: string;
+            /** @description The kind of checkpoint or dataset that it makes; null where its kind of job is not offered any more. */
+            readonly makes: string | null;
             state?: components["schemas"]["JobStateEnum"];
             readonly progress: components["schemas"]["JobProgress"] | null;
             readonly error: components["schemas"]["JobError"] | null;
@@ -2021,6 +2023,8 @@ export interface components {
             project: string;
             kind: string;
             name?: string;
+            /** @description The kind of checkpoint or dataset that it makes; null where its kind of job is not offered any more. */
+            readonly makes: string | null;
             state?: components["schemas"]["JobStateEnum"];
             readonly progress: components["schemas"]["JobProgress"] | null;
             readonly error: components["schemas"]["JobError"] | null;
@@ -2102,7 +2106,8 @@ export interface components {
                 [key: string]: unknown;
             };
             inputs: components["schemas"]["Input"][];
-            output: string;
+            /** @description The kinds of checkpoint or dataset that its jobs may make. */
+            makes: string[];
         };
         /**
          * @description * `gold` - gold

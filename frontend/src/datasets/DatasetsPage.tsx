@@ -80,7 +80,7 @@ export function DatasetsPage() {
 }
 
 const WHAT: { kind: DatasetKind; name: string; words: string }[] = [
-  { kind: "rankings", name: "Rankings", words: "One line a prompt, with every annotator's word." },
+  { kind: "rankings", name: "Rankings", words: "One line a task, with every annotator's word." },
   { kind: "demonstrations", name: "Demonstrations", words: "One line an ideal response." },
   { kind: "prompts", name: "Prompts", words: "What a policy is asked, for PPO and sampling." },
 ];

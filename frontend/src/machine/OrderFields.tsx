@@ -1,7 +1,7 @@
 import { useState } from "react";
 import { useCheckpoints } from "../api/models";
 import { useDatasets } from "../api/datasets";
-import { useJobKinds, useJobs } from "../api/jobs";
+import { isLive, useJobKinds, useJobs } from "../api/jobs";
 import type { CheckpointKind, DatasetKind, InputSlot, JobKind, Reference } from "../api/shapes";
 import { Button } from "../look/Button";
 import { Field } from "../look/Field";
@@ -153,6 +153,7 @@ interface InputProps {
 }
 
 const CHECKPOINTS = ["policy", "reward"];
+const SNAPSHOT = "labeling.snapshot";
 const NAMES: Record<string, string> = {
   policy: "Policy",
   reward: "Reward model",
@@ -161,6 +162,7 @@ const NAMES: Record<string, string> = {
   prompts: "Prompts",
   text: "Text",
   samples: "Samples",
+  rewards: "Rewards",
 };
 
 interface Option {
@@ -172,10 +174,12 @@ function InputField({ slug, slot, afterJob, value, wrong, onChange }: InputProps
   const isModel = CHECKPOINTS.includes(slot.kind);
   const named = useNamed(slug, slot, isModel);
   const outputs = useOutputs(slug, slot);
+  const inSnapshots = useJobKinds().data?.find((each) => each.kind === SNAPSHOT)?.makes.includes(slot.kind) ?? false;
   const newest = named[0]?.name;
   const usual: Option[] = [
     ...(slot.required && slot.default !== null ? [] : [{ reference: "", name: slot.required ? "Choose…" : "None" }]),
-    ...(isModel ? [{ reference: "champion", name: "The champion" }, { reference: "previous", name: "The champion before" }] : [{ reference: "snapshot", name: "A snapshot, taken when it starts" }]),
+    ...(isModel ? [{ reference: "champion", name: "The champion" }, { reference: "previous", name: "The champion before" }] : []),
+    ...(inSnapshots ? [{ reference: "snapshot", name: "A snapshot, taken when it starts" }] : []),
     { reference: "latest", name: newest === undefined ? "The newest (none yet)" : `The newest (now ${newest})` },
     ...(afterJob ? [{ reference: { trigger: true as const }, name: "The output of the job that fires this" }] : []),
   ];
@@ -226,14 +230,8 @@ function useNamed(slug: string, slot: InputSlot, isModel: boolean): Option[] {
 function useOutputs(slug: string, slot: InputSlot): Option[] {
   const jobs = useJobs(slug);
   const titles = useTitles();
-  const kinds = useMaking(slot.kind);
   return (jobs.data?.pages ?? [])
     .flatMap((page) => page.results)
-    .filter((job) => kinds.includes(job.kind) && !["succeeded", "failed", "cancelled"].includes(job.state))
+    .filter((job) => job.makes === slot.kind && isLive(job))
     .map((job) => ({ reference: { job: job.id }, name: jobName(job, titles) }));
-}
-
-/** The kinds of job whose output is of this kind. */
-function useMaking(output: string): string[] {
-  return (useJobKinds().data ?? []).filter((kind) => kind.output === output).map((kind) => kind.kind);
 }

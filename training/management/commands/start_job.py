@@ -41,7 +41,7 @@ class Command(BaseCommand):
             action="append",
             default=[],
             metavar="NAME=REFERENCE",
-            help="what it reads: a digest, champion, latest, snapshot, or job:17",
+            help="what it reads: a digest, champion, previous, latest, snapshot, or job:17",
         )
         parser.add_argument("--wait", action="store_true", help="stay until it is over; status 1 unless it succeeded")
 
