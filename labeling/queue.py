@@ -44,7 +44,6 @@ if TYPE_CHECKING:
     from training.models import Checkpoint, Job, User
     from training.records import SampleLine
 
-HELD_AT_MOST = 2
 FIRST, SECOND, BOTH = 1, 2, 3  # the sum of the slots that someone holds says which one is free
 TRIES = 8  # at a hand-out, where requests get into each other's way
 SWEEP = 500
