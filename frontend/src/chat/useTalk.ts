@@ -4,7 +4,7 @@ import { messageOf } from "../api/client";
 import { newId } from "./shelf";
 import { messages, type Move, path, play, type Talk } from "./talk";
 
-export interface LiveTalk {
+interface LiveTalk {
   talk: Talk;
   act: (move: Move) => Talk;
   /** Let a model reply to a user's turn; `again` is a reply that said nothing. */
