@@ -52,7 +52,7 @@ SAMPLES_A_BATCH = 500
 
 class NoSuchLease(Refusal):
     code, status = "not_found", 404
-    message = "There is no such lease, or it is not yours."
+    message = "This task is not in your hands, or no longer. Take the next one."
 
 
 class TooManyLeases(Refusal):
@@ -67,7 +67,7 @@ class DailyLimitReached(Refusal):
 
 class LeaseExpired(Refusal):
     code, status = "lease_expired", 409
-    message = "This task was handed to someone else while you were away. Your draft is kept."
+    message = "This task went to someone else, or was closed, while you were away. Your draft is kept."
 
 
 class LeaseClosed(Refusal):
