@@ -1,7 +1,6 @@
 import { useCallback, useEffect, useRef, useState } from "react";
 import { type Sampling, streamReply } from "../api/chat";
-import { messageOf } from "../api/client";
-import { newId } from "./shelf";
+import { messageOf, newId } from "../api/client";
 import { messages, type Move, path, play, type Talk } from "./talk";
 
 interface LiveTalk {
