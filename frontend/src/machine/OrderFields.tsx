@@ -153,6 +153,8 @@ interface InputProps {
 }
 
 const CHECKPOINTS = ["policy", "reward"];
+/** What a snapshot can be taken of. */
+const SAID = ["rankings", "demonstrations", "prompts"];
 const NAMES: Record<string, string> = {
   policy: "Policy",
   reward: "Reward model",
@@ -161,6 +163,7 @@ const NAMES: Record<string, string> = {
   prompts: "Prompts",
   text: "Text",
   samples: "Samples",
+  rewards: "Scored responses",
 };
 
 interface Option {
@@ -175,7 +178,8 @@ function InputField({ slug, slot, afterJob, value, wrong, onChange }: InputProps
   const newest = named[0]?.name;
   const usual: Option[] = [
     ...(slot.required && slot.default !== null ? [] : [{ reference: "", name: slot.required ? "Choose…" : "None" }]),
-    ...(isModel ? [{ reference: "champion", name: "The champion" }, { reference: "previous", name: "The champion before" }] : [{ reference: "snapshot", name: "A snapshot, taken when it starts" }]),
+    ...(isModel ? [{ reference: "champion", name: "The champion" }, { reference: "previous", name: "The champion before" }] : []),
+    ...(SAID.includes(slot.kind) ? [{ reference: "snapshot", name: "A snapshot, taken when it starts" }] : []),
     { reference: "latest", name: newest === undefined ? "The newest (none yet)" : `The newest (now ${newest})` },
     ...(afterJob ? [{ reference: { trigger: true as const }, name: "The output of the job that fires this" }] : []),
   ];
