@@ -79,7 +79,8 @@ def no_such_address(_request: HttpRequest) -> JsonResponse:
 
 def csrf_failure(_request: HttpRequest, reason: str = "") -> JsonResponse:
     """A change without the CSRF token that belongs to the session."""
-    return JsonResponse(envelope("csrf_failed", f"The request could not be trusted: {reason}"), status=403)
+    message = f"The request could not be trusted: {reason} Reload the page and try again."
+    return JsonResponse(envelope("csrf_failed", message), status=403)
 
 
 def locked_out(_request: HttpRequest, _credentials: dict[str, Any], *_args: Any, **_kwargs: Any) -> JsonResponse:

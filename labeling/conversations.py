@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 Messages = list[dict[str, str]]
 ROLES = ("system", "user", "assistant")
-TURN = re.compile(r"(?:\A|\n\n)\s*(Human|Assistant):", re.MULTILINE)
+TURN = re.compile(r"(?:\A|\n\n)\s*(Human|Assistant):")
 SPEAKERS = {"Human": "user", "Assistant": "assistant"}
 SPACE = re.compile(r"\s+")
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 class NotTheirs(Refusal):
     code, status = "not_found", 404
-    message = "Some of these prompts are not in this project."
+    message = "Some of these prompts are not in this project. Load the page again."
 
 
 def find(

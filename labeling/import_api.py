@@ -17,6 +17,7 @@ from rest_framework.response import Response as Answer
 from labeling import imports, lines
 from labeling.api import LabelingView, asker, parsed
 from training import access
+from training.refusals import Refusal
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -108,8 +109,11 @@ class Imports(LabelingView):
             said.refused(refusal.message)
             refusal.fields["bad"] = bad_lines(refusal.bad)
             raise
+        except Refusal as refusal:
+            said.refused(refusal.message)
+            raise
         except Exception:
-            said.refused("The import broke off, and nothing was brought in.")
+            said.refused("The import broke off, and nothing was brought in. Why stands in the server's log.")
             raise
         body = ImportReportSerializer(report_body(report)).data
         said.done(body)

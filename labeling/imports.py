@@ -151,9 +151,7 @@ def import_demonstrations(*, project: Project, path: Path, options: Options) -> 
     """Add the demonstrations of a file; an annotator that a line does not name is anonymous, one a source."""
     report = Report()
     people = People(project)
-    known = set(
-        Demonstration.objects.filter(project=project).exclude(imported_as="").values_list("imported_as", flat=True)
-    )
+    known = keys_of(Demonstration.objects.filter(project=project))
     for batch in batched(records_of(path, read_demonstration, options, report), BATCH):
         new = [record for record in batch if not was_known(record.key, known, report, "demonstrations")]
         wanted = [record.prompt for record in new]

@@ -13,7 +13,7 @@ over-optimisation). Their judgements are marked as simulated wherever they are s
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -91,7 +91,6 @@ class Parts:
         return mean * shape
 
 
-PART_NAMES = tuple(part.name for part in fields(Parts))
 WEIGHTS: Mapping[str, float] = {
     "topic": 4.0,
     "whole": 1.5,

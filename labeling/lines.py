@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import gzip
 import json
+import zlib
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from training.refusals import Refusal
@@ -45,7 +46,8 @@ def is_readable(path: Path) -> bool:
 def records(path: Path, *, seen: Callable[[int], object] = lambda _: None) -> Iterator[Numbered]:
     """Each record with the number of the line that it begins on; what cannot be read comes as a BadLine.
 
-    `seen` hears how many bytes of the file were read since it heard last. Raises UnknownFormat.
+    `seen` hears how many bytes of the file were read since it heard last. Raises UnknownFormat, also amid a file that
+    is called gzipped and cannot be unpacked.
     """
     if not is_readable(path):
         raise UnknownFormat
@@ -53,11 +55,14 @@ def records(path: Path, *, seen: Callable[[int], object] = lambda _: None) -> It
     with path.open("rb") as raw:
         unpacked: Iterable[bytes] = gzip.GzipFile(fileobj=raw) if path.suffix == ".gz" else raw
         position = 0
-        for item in csv_records(unpacked) if name.endswith(".csv") else json_records(unpacked):
-            if raw.tell() > position:
-                seen(raw.tell() - position)
-                position = raw.tell()
-            yield item
+        try:
+            for item in csv_records(unpacked) if name.endswith(".csv") else json_records(unpacked):
+                if raw.tell() > position:
+                    seen(raw.tell() - position)
+                    position = raw.tell()
+                yield item
+        except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+            raise UnknownFormat(f"The file's name ends in .gz, but it cannot be unpacked: {error}") from error
 
 
 def json_records(file: Iterable[bytes]) -> Iterator[Numbered]:
@@ -66,7 +71,7 @@ def json_records(file: Iterable[bytes]) -> Iterator[Numbered]:
         if not line.strip():
             continue
         try:
-            record = json.loads(line.decode())
+            record = json.loads(line.decode("utf-8-sig" if number == 1 else "utf-8"))
         except (ValueError, RecursionError) as error:
             yield number, BadLine(f"this is not JSON: {error}", number)
             continue

@@ -263,7 +263,7 @@ class Task(models.Model):
                 fields=["project", "imported_as"], condition=~Q(imported_as=""), name="task_is_imported_once"
             ),
         ]
-        indexes = [  # each matches one ORDER BY of queue.pick
+        indexes = [  # each matches one of shelves.ORDERS
             models.Index(  # of `id + 0`: else PostgreSQL reads the rows of all older projects, in the order of the key
                 "project",
                 "kind",
@@ -357,7 +357,7 @@ class Bookmark(models.Model):
 
     It spares the hand-out from looking, each time, at all that they have done and that others have still to do. Up to
     the number, each task is submitted or skipped by them, or has all of its judgements, or is closed. It holds in the
-    edition of the project's queue in which it was laid (`queue.new_edition`).
+    edition of the project's queue in which it was laid (`shelves.new_edition`).
     """
 
     annotator = models.ForeignKey(User, on_delete=models.CASCADE, related_name="+")

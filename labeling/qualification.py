@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
 State = Qualification.State
 QUALIFICATION = Task.Purpose.QUALIFICATION
-IN_HAND_OR_SAID = (Lease.State.LIVE, Lease.State.SUBMITTED)
 
 
 class NotQualified(Refusal):

@@ -9,17 +9,17 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from dataclasses import asdict, dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from django.db.models import Max, Q
 from django.db.models.functions import Length
 from django.utils.timezone import now
 
 from labeling import agreement, patterns, queue
-from labeling.models import Judgement, Placement, QualityReport, Task, Verdict
+from labeling.models import Judgement, Placement, QualityReport, Task
 from labeling.patterns import Observed
 from labeling.turns import Turns
-from labeling.words import as_record, of_ranks
+from labeling.words import as_record, of_ranks, verdicts_by_word
 from training import records
 from training.models import User
 
@@ -110,7 +110,7 @@ def gather(project: Project, *, simulated: bool) -> Material:
     if oldest is not None:
         said = said.filter(pk__gte=oldest)
     placements, read = placements_of(said)
-    verdicts = verdicts_of(said)
+    verdicts = verdicts_by_word(said)
     measured = Judgement.objects.filter(project=project, is_current=True, task__known_answer__isnull=False)
     if not simulated:
         measured = measured.filter(is_simulated=False)
@@ -168,15 +168,6 @@ def placements_of(said: QuerySet[Judgement]) -> tuple[dict[int, list[records.Pla
         found[word].append(placed)
         characters[word] += length
     return found, characters
-
-
-def verdicts_of(said: QuerySet[Judgement]) -> dict[int, list[records.Verdict]]:
-    """Pairwise verdicts by judgement."""
-    found: dict[int, list[records.Verdict]] = defaultdict(list)
-    rows = Verdict.objects.filter(judgement__in=said).order_by("pk").values_list("judgement_id", "a_id", "b_id", "word")
-    for word, a, b, verdict in rows.iterator(2000):
-        found[word].append(records.Verdict(a=str(a), b=str(b), verdict=cast("records.Word", verdict)))
-    return found
 
 
 def names_of(users: Sequence[User]) -> dict[int, str]:

@@ -44,7 +44,6 @@ if TYPE_CHECKING:
     from training.models import Checkpoint, Job, User
     from training.records import SampleLine
 
-HELD_AT_MOST = 2
 FIRST, SECOND, BOTH = 1, 2, 3  # the sum of the slots that someone holds says which one is free
 TRIES = 8  # at a hand-out, where requests get into each other's way
 SWEEP = 500
@@ -53,7 +52,7 @@ SAMPLES_A_BATCH = 500
 
 class NoSuchLease(Refusal):
     code, status = "not_found", 404
-    message = "There is no such lease, or it is not yours."
+    message = "This task is not in your hands, or no longer. Take the next one."
 
 
 class TooManyLeases(Refusal):
@@ -68,7 +67,7 @@ class DailyLimitReached(Refusal):
 
 class LeaseExpired(Refusal):
     code, status = "lease_expired", 409
-    message = "This task was handed to someone else while you were away. Your draft is kept."
+    message = "This task went to someone else, or was closed, while you were away. Your draft is kept."
 
 
 class LeaseClosed(Refusal):

@@ -159,8 +159,8 @@ def returned_to(annotator: User, project: Project) -> list[dict[str, Any]]:
     for model, name in ((Judgement, "judgement"), (Demonstration, "demonstration")):
         rows = model.objects.filter(
             annotator=annotator, project=project, is_current=True, standing=Standing.RETURNED, lease__isnull=False
-        ).select_related("lease__task__prompt")[:RETURNED_AT_ONCE]
-        words = {word.pk: word for word in rows}
+        ).select_related("lease__task__prompt")
+        words = {word.pk: word for word in rows.order_by("pk")[:RETURNED_AT_ONCE]}
         reviews = Review.objects.filter(**{f"{name}__in": words}, standing=Standing.RETURNED).select_related("by")
         newest = {getattr(row, f"{name}_id"): row for row in reviews.order_by("pk")}
         found += [

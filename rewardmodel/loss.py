@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-LossName = Literal["bradley_terry", "plackett_luce"]
 Ties = Literal["half", "skip"]
 Margin = Literal["none", "small", "large"]
 

@@ -172,3 +172,31 @@ def events(one: Run, kind: str) -> list[dict[str, Any]]:
     """The events of a kind that an attempt said."""
     text = (one.attempt_dir / "events.jsonl").read_text()
     return [event for event in map(json.loads, text.splitlines()) if event["event"] == kind]
+
+
+def metrics(one: Run, name: str) -> list[tuple[int, float]]:
+    """One curve of an attempt: (step, value)."""
+    return [(event["step"], event["values"][name]) for event in events(one, "metrics") if name in event["values"]]
+
+
+def curves(*runs: Run) -> dict[tuple[int, str], float]:
+    """Every value that some attempts said, by step and name; a later attempt's word counts."""
+    return {
+        (event["step"], name): value
+        for one in runs
+        for event in events(one, "metrics")
+        for name, value in event["values"].items()
+    }
+
+
+class StopsAfter:
+    """A stop signal that is raised once somebody has looked at it so many times."""
+
+    def __init__(self, looks: int) -> None:
+        self.left = looks
+
+    @property
+    def requested(self) -> bool:
+        """Whether it is time to stop; each look counts."""
+        self.left -= 1
+        return self.left < 0

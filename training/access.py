@@ -12,7 +12,6 @@ if TYPE_CHECKING:
 
     from training.models import User
 
-ROLES = tuple(Membership.Role.values)
 READERS = (Membership.Role.REVIEWER, Membership.Role.RESEARCHER, Membership.Role.ADMIN)
 REVIEWERS = (Membership.Role.REVIEWER, Membership.Role.ADMIN)
 RESEARCHERS = (Membership.Role.RESEARCHER, Membership.Role.ADMIN)

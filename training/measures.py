@@ -1,4 +1,4 @@
-"""Named numbers that rooms offer to schedules and gates, such as the rankings since the last snapshot."""
+"""Named numbers that rooms offer to schedules and gates, such as `labeling.rankings_since_snapshot`."""
 
 from __future__ import annotations
 

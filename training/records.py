@@ -27,7 +27,6 @@ ROLES: tuple[Role, ...] = ("system", "user", "assistant")
 WORDS: tuple[Word, ...] = ("a", "a_slight", "tie", "b_slight", "b")
 LARGEST = sys.float_info.max
 _ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False)
-DATASET_KINDS = ("prompts", "demonstrations", "rankings", "text", "samples", "rewards")
 
 
 class RecordError(ValueError):

@@ -202,14 +202,17 @@ def fire_after_jobs() -> list[Job]:
 
 
 def fire_by_measure() -> list[Job]:
-    """Fire where a measure has reached its mark; it fires again only after the measure has fallen below it."""
+    """Fire where a measure has reached its mark; it fires again only after the measure has fallen below it.
+
+    While the job that it started before is at work, it waits with its mark reached.
+    """
     started = []
     for schedule in Schedule.objects.filter(enabled=True, trigger=Trigger.MEASURE).select_related(
         "project", "created_by"
     ):
         value = value_of(schedule)
         reached = value is not None and schedule.at_least is not None and value >= schedule.at_least
-        if reached == schedule.armed:
+        if reached == schedule.armed and not (reached and is_at_work(schedule)):
             with transaction.atomic():
                 turned = Schedule.objects.filter(pk=schedule.pk, enabled=True, armed=reached).update(armed=not reached)
                 if turned and reached:
@@ -237,7 +240,7 @@ def fire_by_hand(schedule: Schedule) -> Job:
 
 def fire(schedule: Schedule, *, occurrence: str, triggered_by: Job | None = None) -> list[Job]:
     """Start the job of one occurrence, unless it was; a refused job is written down as one that failed."""
-    if schedule.trigger in (Trigger.CRON, Trigger.MEASURE) and Job.objects.live().filter(schedule=schedule).exists():
+    if schedule.trigger in (Trigger.CRON, Trigger.MEASURE) and is_at_work(schedule):
         log.warning("schedule %s (%s) passes: the job that it started before is not over", schedule.pk, schedule)
         return []
     try:
@@ -246,6 +249,11 @@ def fire(schedule: Schedule, *, occurrence: str, triggered_by: Job | None = None
         return written_down(schedule, refusal, occurrence=occurrence, triggered_by=triggered_by)
     except IntegrityError:
         return []  # another scheduler was first
+
+
+def is_at_work(schedule: Schedule) -> bool:
+    """Whether a job that the schedule started is not over yet."""
+    return Job.objects.live().filter(schedule=schedule).exists()
 
 
 @transaction.atomic

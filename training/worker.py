@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import logging
 from typing import Any
 
 from celery.signals import worker_ready, worker_shutting_down
 
 from training import launcher, sweeper
-
-log = logging.getLogger(__name__)
 
 
 @worker_ready.connect

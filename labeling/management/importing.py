@@ -9,35 +9,16 @@ from typing import TYPE_CHECKING, Any
 from django.core.management.base import BaseCommand, CommandError
 from tqdm import tqdm
 
-from labeling.imports import Options
+from labeling.imports import BAD_LINES_TOLD, Options
 from labeling.lines import FORMATS
-from training.models import Project
+from training.management.projects import project_named
 from training.refusals import Refusal
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser
 
     from labeling.imports import Report
-
-BAD_LINES_TOLD = 20
-
-
-def project_called(slug: str | None) -> Project:
-    """The project of that slug; without a slug, the only one there is."""
-    if slug is not None:
-        project = Project.objects.filter(slug=slug).first()
-        if project is None:
-            raise CommandError(f"There is no project {slug!r}; there are: {known_slugs()}.")
-        return project
-    projects = list(Project.objects.all()[:2])
-    if len(projects) != 1:
-        raise CommandError(f"Say which project with --project; there are: {known_slugs()}.")
-    return projects[0]
-
-
-def known_slugs() -> str:
-    """The projects, in words."""
-    return ", ".join(Project.objects.order_by("slug").values_list("slug", flat=True)) or "none yet"
+    from training.models import Project
 
 
 class ImportCommand(BaseCommand):
@@ -66,7 +47,7 @@ class ImportCommand(BaseCommand):
     def handle(self, *_: Any, **chosen: Any) -> None:
         """Bring the file in and say what became of it."""
         file: Path = chosen["file"]
-        project = project_called(chosen["project"])
+        project = project_named(chosen["project"])
         if not file.is_file():
             raise CommandError(f"There is no file {file}.")
         with tqdm(total=2 * file.stat().st_size, unit="B", unit_scale=True, desc=file.name, leave=False) as bar:

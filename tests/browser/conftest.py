@@ -3,26 +3,13 @@
 from __future__ import annotations
 
 import os
-import shutil
 from pathlib import Path
 
+import headless
 import pytest
 from browser_world import PASSWORD, PATIENCE_SECONDS, WIDE, World
-from django.conf import settings
-from playwright.sync_api import expect, sync_playwright
+from playwright.sync_api import expect
 
-from config import environment
-
-CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
-ARGUMENTS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 PATIENCE_MS = 1000 * PATIENCE_SECONDS
 
 expect.set_options(timeout=PATIENCE_MS)
@@ -34,27 +21,13 @@ def pytest_collection_modifyitems(items):
             item.add_marker(pytest.mark.browser)
 
 
-def unavailable(reason):
-    """Skip on a laptop, fail where CI=true."""
-    if environment.flag("CI", default=False):
-        pytest.fail(reason, pytrace=False)
-    pytest.skip(reason)
-
-
 @pytest.fixture(scope="module")  # ended with its file, so that those after it can start a Playwright of their own
 def chromium():
     """One headless Chromium for the tests of a file."""
     # Playwright's own event loop runs in this thread; the rows of a test are still made by plain calls.
     os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"
-    if not settings.FRONT_END.joinpath("index.html").exists():
-        unavailable("the front end is not built: make build")
-    program = next(filter(None, map(shutil.which, CHROMIUM)), None)
-    if program is None:
-        unavailable(f"none of {', '.join(CHROMIUM)} is installed")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, args=ARGUMENTS)
+    with headless.chromium() as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture

@@ -13,7 +13,6 @@ import time
 from contextlib import contextmanager
 from types import SimpleNamespace
 
-import httpx
 import pytest
 import tiny
 from browser_world import PASSWORD, PHONE, WIDE, comes_to
@@ -22,29 +21,12 @@ from django.contrib.auth.hashers import Argon2PasswordHasher, make_password
 from django.db import connection
 from django.test.utils import override_settings
 from playwright.sync_api import expect
+from serving import PATIENCE_SECONDS, free_port, wait_for
 
 from labeling.models import Judgement, Prompt, Task
 from training import checkpoints
 from training.artifacts import Store
 from training.models import User
-
-PATIENCE_SECONDS = 90
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-def wait_for(url):
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while True:
-        try:
-            return httpx.get(url, timeout=5, trust_env=False)
-        except httpx.TransportError:
-            assert time.monotonic() < deadline, url
-            time.sleep(0.1)
 
 
 @contextmanager

@@ -3,30 +3,17 @@
 from __future__ import annotations
 
 import itertools
-import shutil
 from contextlib import ExitStack
 from pathlib import Path
 
+import headless
 import pytest
 from beginnings import first_folder
 from cast import PASSWORD
-from django.conf import settings
 from people import Person
-from playwright.sync_api import expect, sync_playwright
+from playwright.sync_api import expect
 from stack import SERVICES, Missing, Stack
 
-from config import environment
-
-CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
-ARGUMENTS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 BROWSER_PATIENCE_MS = 60_000
 expect.set_options(timeout=BROWSER_PATIENCE_MS)
 NUMBERS = itertools.count(1)
@@ -48,7 +35,7 @@ def stack(request, tmp_path_factory):
         try:
             services = after.enter_context(SERVICES[request.param]())
         except Missing as missing:
-            unavailable(str(missing))
+            headless.unavailable(str(missing))
         laurel = Stack(tmp_path_factory.mktemp("laurel"), services)
         after.callback(laurel.destroy)
         laurel.start()
@@ -131,22 +118,8 @@ def page_of(stack, chromium):
 @pytest.fixture
 def chromium():
     """A headless Chromium."""
-    if not settings.FRONT_END.joinpath("index.html").exists():
-        unavailable("the front end is not built: make build")
-    program = next(filter(None, map(shutil.which, CHROMIUM)), None)
-    if program is None:
-        unavailable(f"none of {', '.join(CHROMIUM)} is installed")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, args=ARGUMENTS)
+    with headless.chromium() as browser:
         yield browser
-        browser.close()
-
-
-def unavailable(reason):
-    """Skip on a laptop, fail where CI=true."""
-    if environment.flag("CI", default=False):
-        pytest.fail(reason, pytrace=False)
-    pytest.skip(reason)
 
 
 @pytest.hookimpl(wrapper=True)

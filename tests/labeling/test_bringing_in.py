@@ -97,6 +97,21 @@ def test_csv_and_gzip_are_read_too(project, tmp_path, file):
     assert Prompt.objects.count() == 2
 
 
+def test_a_byte_order_mark_before_the_first_line_is_passed_over(project, tmp_path):
+    path = tmp_path / "prompts.jsonl"
+    path.write_bytes(b'\xef\xbb\xbf{"prompt": "One?"}\n{"prompt": "Two?"}\n')
+    assert imports.import_prompts(project=project, path=path, options=Options()).counts["prompts"] == 2
+
+
+@pytest.mark.parametrize("broken", [b'{"prompt": "One?"}', gzip.compress(b'{"prompt": "One?"}')[:-4]])
+def test_a_file_that_is_called_gzipped_and_is_not_is_refused(project, tmp_path, broken):
+    path = tmp_path / "prompts.jsonl.gz"
+    path.write_bytes(broken)
+    with pytest.raises(imports.lines.UnknownFormat, match="cannot be unpacked"):
+        imports.import_prompts(project=project, path=path, options=Options())
+    assert not Prompt.objects.exists()
+
+
 def test_an_unknown_format_is_refused(project, file):
     with pytest.raises(imports.lines.UnknownFormat):
         imports.import_prompts(project=project, path=file(name="prompts.parquet"), options=Options())

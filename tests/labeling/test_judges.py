@@ -6,6 +6,7 @@ import json
 import random
 import re
 import statistics
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
@@ -172,4 +173,4 @@ def test_personas_agree_more_than_chance_and_less_than_always(starter_stories):
 
 def test_there_are_thirteen_people_with_names_of_their_own():
     assert len({persona.name for persona in PERSONAS}) == len(PERSONAS) == 13
-    assert tuple(judges.WEIGHTS) == judges.PART_NAMES
+    assert tuple(judges.WEIGHTS) == tuple(part.name for part in fields(judges.Parts))

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
-from threading import Barrier
 
 import labeling_factories as factories
 import pytest
-from django.db import connection
 from django.db.models import F
 from django.utils.timezone import now
+from together import at_once
 
 from labeling import queue, rankings
 from labeling.models import Judgement, Lease, Task
@@ -21,21 +19,6 @@ from training.records import Placement
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.both_databases]
 HAND_OUTS = 10_000
-
-
-def at_once(count, work):
-    """Run `work(number)` in as many threads, all let loose together; their results."""
-    start = Barrier(count)
-
-    def run(number):
-        try:
-            start.wait()
-            return work(number)
-        finally:
-            connection.close()
-
-    with ThreadPoolExecutor(count) as pool:
-        return list(pool.map(run, range(count)))
 
 
 def crowd(project, count):

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
-from threading import Barrier
 from uuid import uuid4
 
 import labeling_factories as factories
 import pytest
-from django.db import connection
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from together import at_once
 
 from labeling import days, demonstrations, progress, queue, rankings, submissions
 from labeling.models import Demonstration, Draft, Judgement, Lease, Placement
@@ -342,20 +340,6 @@ def test_a_longer_history_takes_no_more_statements(project, ada, browser, django
 
 
 # --- Under real concurrency -----------------------------------------------------------------------
-
-
-def at_once(count, work):
-    start = Barrier(count)
-
-    def run(number):
-        try:
-            start.wait()
-            return work(number)
-        finally:
-            connection.close()
-
-    with ThreadPoolExecutor(count) as pool:
-        return list(pool.map(run, range(count)))
 
 
 @pytest.mark.law("Q6")

@@ -20,6 +20,7 @@ import tiny
 import uvicorn
 from knox.models import AuthToken
 from rest_framework.test import APIClient
+from serving import free_port, wait_for
 
 from config.web import OneVisitHandler
 from labeling import queue
@@ -33,23 +34,6 @@ from training.records import RewardLine, read_lines
 ROOT = Path(__file__).parents[2]
 ASK = [{"role": "user", "content": "say it"}]
 CHAT, REWARDS, RANKING = "/api/v1/chat/completions", "/api/v1/rewards", "/api/v1/projects/stories/ranking-tasks"
-PATIENCE_SECONDS = 90
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-def wait_for(url, seconds=PATIENCE_SECONDS):
-    deadline = time.monotonic() + seconds
-    while True:
-        try:
-            return httpx.get(url, timeout=5, trust_env=False)
-        except httpx.TransportError:
-            assert time.monotonic() < deadline, url
-            time.sleep(0.1)
 
 
 @pytest.fixture(scope="module")

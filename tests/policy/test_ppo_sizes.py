@@ -196,10 +196,6 @@ SETTINGS = {"steps": 2, "critic_warmup_steps": 1, "rollout_prompts": 5, "minibat
 BROKEN = ("fsdp", "ddp, adapters")
 
 
-def curves(*runs):
-    return {(e["step"], n): v for run in runs for e in tiny.events(run, "metrics") for n, v in e["values"].items()}
-
-
 @pytest.fixture(scope="module")
 def two(inputs, tmp_path_factory):
     """What two ranks did, in each way: a whole run, and one that was interrupted and taken up again."""
@@ -223,7 +219,7 @@ def test_two_processes_do_what_one_does(inputs, two, tmp_path, way):
     """Law J6: given the same rollouts, losses are those of one process to 1e-5 while the weights are the same."""
     alone = tiny.run(tmp_path / "alone", "policy.ppo", inputs, FAST | SETTINGS | TWO[way] | {"micro_batch_tokens": 60})
     KINDS["policy.ppo"](alone)
-    mine, theirs = curves(alone), curves(open_run(two / way / "whole", 1))
+    mine, theirs = tiny.curves(alone), tiny.curves(open_run(two / way / "whole", 1))
     assert mine.keys() == theirs.keys()
     for name in FIGURES:
         if (1, f"ppo/{name}") in mine:
@@ -238,4 +234,4 @@ def test_two_processes_resume_to_the_same_bytes(two, way):
     whole, broken = (open_run(two / way / kind, attempt) for kind, attempt in (("whole", 1), ("broken", 2)))
     assert tiny.events(open_run(two / way / "broken", 1), "note")[-1]["text"] == "interrupted"
     assert artifacts.digest_of(broken.output_dir) == artifacts.digest_of(whole.output_dir)
-    assert curves(open_run(two / way / "broken", 1), broken) == curves(whole)
+    assert tiny.curves(open_run(two / way / "broken", 1), broken) == tiny.curves(whole)

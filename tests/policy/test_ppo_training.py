@@ -269,18 +269,6 @@ def test_the_policy_learns_what_it_is_paid_for(inputs, tmp_path):
     assert card["evaluation"]["steps"] == 30
 
 
-class _StopAfter:
-    """A stop signal that is raised at the n-th time that somebody looks."""
-
-    def __init__(self, looks):
-        self.looks = looks
-
-    @property
-    def requested(self):
-        self.looks -= 1
-        return self.looks < 0
-
-
 @pytest.fixture(scope="module")
 def unbroken(inputs, tmp_path_factory):
     return teach(tiny.run(tmp_path_factory.mktemp("whole"), "policy.ppo", inputs, FAST | {"ema": 0.9}), inputs)
@@ -291,16 +279,12 @@ def unbroken(inputs, tmp_path_factory):
 def test_stopped_anywhere_and_resumed_it_ends_with_the_same_bytes(inputs, unbroken, tmp_path, looks):
     """Laws P9, J2: asked to stop at any poll (in a look, a rollout, an update), a resume publishes the same bytes."""
     broken = tiny.run(tmp_path / "broken", "policy.ppo", inputs, FAST | {"ema": 0.9})
-    broken.stop = _StopAfter(looks)
+    broken.stop = tiny.StopsAfter(looks)
     with pytest.raises(Interrupted):
         teach(broken, inputs)
     again = teach(open_run(broken.folder), inputs)
     assert artifacts.digest_of(again.output_dir) == artifacts.digest_of(unbroken.output_dir)
-    assert _curves(broken, again) == _curves(unbroken)
-
-
-def _curves(*runs):
-    return {(e["step"], n): v for run in runs for e in tiny.events(run, "metrics") for n, v in e["values"].items()}
+    assert tiny.curves(broken, again) == tiny.curves(unbroken)
 
 
 @pytest.mark.law("J2")
@@ -320,7 +304,7 @@ def test_killed_in_mid_flight_it_resumes_to_the_same_bytes_and_metrics(inputs, t
     assert again.last_savepoint() is not None
     teach(again, inputs)
     assert artifacts.digest_of(again.output_dir) == artifacts.digest_of(whole.output_dir)
-    assert _curves(broken, again) == _curves(whole)
+    assert tiny.curves(broken, again) == tiny.curves(whole)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the processor time of another process is read from /proc")

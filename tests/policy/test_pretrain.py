@@ -61,33 +61,17 @@ def unbroken(text, tmp_path_factory):
     return run
 
 
-def metrics(run, name):
-    return [(event["step"], event["values"][name]) for event in tiny.events(run, "metrics") if name in event["values"]]
-
-
-class StopsAfter:
-    """Asks the trainer to stop after some steps."""
-
-    def __init__(self, steps):
-        self.left = steps
-
-    @property
-    def requested(self):
-        self.left -= 1
-        return self.left < 0
-
-
 def test_it_learns_and_says_how_well(unbroken):
-    losses = [loss for _, loss in metrics(unbroken, "pretrain/loss")]
+    losses = [loss for _, loss in tiny.metrics(unbroken, "pretrain/loss")]
     assert losses[-1] < 0.8 * losses[0]
-    bits = metrics(unbroken, "pretrain/valid_bits_per_character")
+    bits = tiny.metrics(unbroken, "pretrain/valid_bits_per_character")
     assert [step for step, _ in bits] == [4, 8, 12]
     card = json.loads((unbroken.output_dir / "card.json").read_text())
     assert card["evaluation"]["valid_bits_per_character"] == bits[-1][1]
     assert card["evaluation"]["valid_characters"] == len(TALE) * 3
     nats = bits[-1][1] * math.log(2) * len(TALE) * 3
     perplexity = math.exp(nats / card["evaluation"]["valid_tokens"])
-    assert metrics(unbroken, "pretrain/valid_perplexity")[-1][1] == pytest.approx(perplexity)
+    assert tiny.metrics(unbroken, "pretrain/valid_perplexity")[-1][1] == pytest.approx(perplexity)
     assert tiny.events(unbroken, "progress")[-1]["done"] == tiny.events(unbroken, "progress")[-1]["total"]
 
 
@@ -109,14 +93,14 @@ def test_the_result_is_an_ordinary_folder_with_tied_half_precision_weights(unbro
 @pytest.mark.parametrize("stop", [0, 1, 5, 11])
 def test_stopping_and_going_on_changes_no_byte(text, unbroken, tmp_path, stop):
     first = tiny.run(tmp_path, "policy.pretrain", {"text": text}, CONFIG)
-    first.stop = StopsAfter(stop)
+    first.stop = tiny.StopsAfter(stop)
     with pytest.raises(Interrupted):
         pretrain.pretrain(first)
     second = open_run(tmp_path)
     pretrain.pretrain(second)
     assert artifacts.digest_of(second.output_dir) == artifacts.digest_of(unbroken.output_dir)
-    together = metrics(first, "pretrain/loss") + metrics(second, "pretrain/loss")
-    assert together == metrics(unbroken, "pretrain/loss")
+    together = tiny.metrics(first, "pretrain/loss") + tiny.metrics(second, "pretrain/loss")
+    assert together == tiny.metrics(unbroken, "pretrain/loss")
 
 
 @pytest.mark.law("J5")
@@ -132,7 +116,9 @@ def test_the_same_seed_gives_the_same_bytes_and_another_one_others(text, unbroke
 def test_the_size_of_micro_batches_changes_no_loss(text, unbroken, tmp_path):
     run = tiny.run(tmp_path, "policy.pretrain", {"text": text}, {**CONFIG, "micro_batch_windows": 8})
     pretrain.pretrain(run)
-    for (_, one), (_, other) in zip(metrics(run, "pretrain/loss"), metrics(unbroken, "pretrain/loss"), strict=True):
+    for (_, one), (_, other) in zip(
+        tiny.metrics(run, "pretrain/loss"), tiny.metrics(unbroken, "pretrain/loss"), strict=True
+    ):
         assert one == pytest.approx(other, abs=1e-4)
 
 
@@ -141,10 +127,10 @@ def test_muon_learns_too_and_goes_on_to_the_same_bytes(text, tmp_path):
     config = {**CONFIG, "optimizer": "muon"}
     whole = tiny.run(tmp_path / "whole", "policy.pretrain", {"text": text}, config)
     pretrain.pretrain(whole)
-    losses = [loss for _, loss in metrics(whole, "pretrain/loss")]
+    losses = [loss for _, loss in tiny.metrics(whole, "pretrain/loss")]
     assert losses[-1] < 0.8 * losses[0]
     first = tiny.run(tmp_path / "broken", "policy.pretrain", {"text": text}, config)
-    first.stop = StopsAfter(5)
+    first.stop = tiny.StopsAfter(5)
     with pytest.raises(Interrupted):
         pretrain.pretrain(first)
     second = open_run(tmp_path / "broken")
@@ -157,7 +143,7 @@ def test_it_goes_on_from_any_causal_model_and_keeps_its_tokenizer(text, tmp_path
     base = tiny.policy(tmp_path / "base", family)
     run = tiny.run(tmp_path / "run", "policy.pretrain", {"text": text, "policy": base}, CONFIG)
     pretrain.pretrain(run)
-    bits = [value for _, value in metrics(run, "pretrain/valid_bits_per_character")]
+    bits = [value for _, value in tiny.metrics(run, "pretrain/valid_bits_per_character")]
     assert bits[-1] < bits[0]
     assert AutoModelForCausalLM.from_pretrained(run.output_dir).config.model_type == family
     assert (run.output_dir / "tokenizer.json").read_text() == (base / "tokenizer.json").read_text()

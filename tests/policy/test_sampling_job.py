@@ -75,16 +75,7 @@ def test_stopped_anywhere_and_resumed_it_publishes_the_same_bytes(inputs, tmp_pa
     whole = tiny.run(tmp_path / "whole", "policy.sample", inputs, FAST)
     sample(whole)
     broken = tiny.run(tmp_path / "broken", "policy.sample", inputs, FAST)
-
-    class Stop:
-        left = looks
-
-        @property
-        def requested(self):
-            self.left -= 1
-            return self.left < 0
-
-    broken.stop = Stop()
+    broken.stop = tiny.StopsAfter(looks)
     with pytest.raises(Interrupted):
         sample(broken)
     again = open_run(broken.folder)

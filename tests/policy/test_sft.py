@@ -72,24 +72,8 @@ def unbroken(policy, demonstrations, tmp_path_factory):
     return run
 
 
-def metrics(run, name):
-    return [(event["step"], event["values"][name]) for event in tiny.events(run, "metrics") if name in event["values"]]
-
-
-class StopsAfter:
-    """Asks the trainer to stop after some steps."""
-
-    def __init__(self, steps):
-        self.left = steps
-
-    @property
-    def requested(self):
-        self.left -= 1
-        return self.left < 0
-
-
 def test_it_learns_what_was_shown(unbroken):
-    valid = [loss for _, loss in metrics(unbroken, "sft/valid_loss")]
+    valid = [loss for _, loss in tiny.metrics(unbroken, "sft/valid_loss")]
     assert valid[-1] < 0.7 * valid[0]
     model = AutoModelForCausalLM.from_pretrained(unbroken.output_dir)
     assert model.dtype == torch.float16
@@ -104,14 +88,14 @@ def test_stopping_and_going_on_changes_no_byte(policy, demonstrations, text, tmp
     whole = tiny.run(tmp_path / "whole", "policy.sft", inputs, config)
     sft.sft(whole)
     first = tiny.run(tmp_path / "broken", "policy.sft", inputs, config)
-    first.stop = StopsAfter(stop)
+    first.stop = tiny.StopsAfter(stop)
     with pytest.raises(Interrupted):
         sft.sft(first)
     second = open_run(tmp_path / "broken")
     sft.sft(second)
     assert artifacts.digest_of(second.output_dir) == artifacts.digest_of(whole.output_dir)
     for name in ("sft/loss", "sft/valid_loss"):
-        assert metrics(first, name) + metrics(second, name) == metrics(whole, name)
+        assert tiny.metrics(first, name) + tiny.metrics(second, name) == tiny.metrics(whole, name)
 
 
 def test_the_words_of_the_user_and_of_earlier_turns_carry_no_loss(tmp_path):
@@ -149,7 +133,7 @@ def test_the_size_of_micro_batches_changes_no_loss(policy, demonstrations, tmp_p
         config = {**CONFIG, "dropout": 0.0, "micro_batch_tokens": limit, "epochs": 1}
         run = tiny.run(tmp_path / str(limit), "policy.sft", inputs, config)
         sft.sft(run)
-        losses.append([loss for _, loss in metrics(run, "sft/loss")])
+        losses.append([loss for _, loss in tiny.metrics(run, "sft/loss")])
     assert losses[0] == pytest.approx(losses[1], rel=1e-3)
 
 
@@ -161,7 +145,7 @@ def test_the_checkpoint_with_the_lowest_valid_loss_is_kept(policy, tmp_path):
     config = {**CONFIG, "epochs": 25, "learning_rate": 0.01, "dropout": 0.0, "evaluations_per_epoch": 1}
     run = tiny.run(tmp_path / "run", "policy.sft", inputs, config)
     sft.sft(run)
-    looks = metrics(run, "sft/valid_loss")[1:]
+    looks = tiny.metrics(run, "sft/valid_loss")[1:]
     step, best = min(looks, key=lambda look: look[1])
     card = json.loads((run.output_dir / "card.json").read_text())["evaluation"]
     assert (card["chosen_step"], card["valid_loss"]) == (step, best)
@@ -216,7 +200,7 @@ def test_the_step_whose_responses_score_highest_is_kept_and_every_look_asks_the_
     config = {**CONFIG, "reward_prompts": 3, "reward_max_new_tokens": 4}
     run = tiny.run(tmp_path, "policy.sft", inputs, config)
     sft.sft(run, judge)
-    steps = [step for step, _ in metrics(run, "sft/valid_reward")]
+    steps = [step for step, _ in tiny.metrics(run, "sft/valid_reward")]
     card = json.loads((run.output_dir / "card.json").read_text())["evaluation"]
     assert (card["chosen_by"], card["chosen_step"], card["valid_reward"]) == ("reward", steps[2], 0.5)
     assert all(prompts == asked[0] for prompts in asked)
@@ -227,7 +211,7 @@ def test_a_reward_model_given_to_the_job_is_what_chooses(policy, demonstrations,
     config = {**CONFIG, "epochs": 1, "reward_prompts": 2, "reward_max_new_tokens": 4}
     run = tiny.run(tmp_path / "run", "policy.sft", inputs, config)
     KINDS["policy.sft"](run)
-    rewards = metrics(run, "sft/valid_reward")
+    rewards = tiny.metrics(run, "sft/valid_reward")
     card = json.loads((run.output_dir / "card.json").read_text())["evaluation"]
     assert card["valid_reward"] == max(reward for step, reward in rewards if step)
 

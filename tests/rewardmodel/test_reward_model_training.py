@@ -310,18 +310,6 @@ def test_how_a_step_is_split_changes_nothing(inputs, tmp_path):
     assert losses[0] == pytest.approx(losses[1], abs=1e-4)
 
 
-class _StopAfter:
-    """A stop signal that is raised at the n-th time that somebody looks."""
-
-    def __init__(self, looks):
-        self.looks = looks
-
-    @property
-    def requested(self):
-        self.looks -= 1
-        return self.looks < 0
-
-
 @pytest.mark.parametrize("looks", [0, 1, 7, 23, 45])
 @pytest.mark.law("J2")
 def test_stopped_anywhere_and_resumed_it_ends_with_the_same_bytes(inputs, tmp_path, looks):
@@ -330,7 +318,7 @@ def test_stopped_anywhere_and_resumed_it_ends_with_the_same_bytes(inputs, tmp_pa
     whole = tiny.run(tmp_path / "whole", "rewardmodel.train", inputs, config)
     train(whole)
     broken = tiny.run(tmp_path / "broken", "rewardmodel.train", inputs, config)
-    broken.stop = _StopAfter(looks)
+    broken.stop = tiny.StopsAfter(looks)
     with pytest.raises(Interrupted):
         train(broken)
     again = open_run(tmp_path / "broken")
@@ -359,7 +347,7 @@ def test_a_step_that_was_broken_off_is_taken_anew_to_the_same_bytes(inputs, tmp_
         for name in ("whole", "broken")
     )
     train(whole)
-    broken.stop = _StopAfter(looks)
+    broken.stop = tiny.StopsAfter(looks)
     with pytest.raises(Interrupted):
         train(broken)
     again = open_run(tmp_path / "broken")
@@ -385,11 +373,7 @@ def test_killed_in_mid_flight_it_resumes_to_the_same_bytes_and_metrics(inputs, t
     assert again.last_savepoint() is not None
     train(again)
     assert artifacts.digest_of(again.output_dir) == artifacts.digest_of(whole.output_dir)
-    assert _curves(broken, again) == _curves(whole)
-
-
-def _curves(*runs):
-    return {(e["step"], n): v for run in runs for e in tiny.events(run, "metrics") for n, v in e["values"].items()}
+    assert tiny.curves(broken, again) == tiny.curves(whole)
 
 
 def test_nothing_to_learn_from_and_malformed_lines_are_refused_by_name(inputs, tmp_path):

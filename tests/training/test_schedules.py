@@ -114,6 +114,16 @@ def test_a_measure_fires_when_it_is_reached_and_again_only_after_it_fell(project
     assert fired == [0, 1, 0, 0, 0, 1]
 
 
+def test_a_measure_that_is_reached_while_its_job_before_is_at_work_fires_once_that_is_over(project):
+    values = iter([5.0, 1.0, 5.0, 5.0, 5.0])
+    measures.register(measures.Measure(name="tiny.count", title="Count", read=lambda *_: next(values)))
+    scheduled(project, When(type="measure", measure="tiny.count", at_least=5))
+    (job,) = schedules.fire_due()
+    assert [schedules.fire_due() for _ in range(3)] == [[], [], []]
+    succeed(job)
+    assert len(schedules.fire_due()) == 1
+
+
 def test_a_measure_counts_since_the_last_firing(project):
     asked = []
     measures.register(

@@ -27,7 +27,6 @@ EVENTS_AT_ONCE = 1_000
 ATTEMPT_UNIT = 2**40
 """An events cursor is the attempt's number times this, plus the bytes of its events that were read."""
 SHOWN_EVENTS = {"note", "samples", "alarm", "pause", "error", "done"}
-NUMBERS = {"type": "object", "additionalProperties": {"type": "array", "items": {"type": "array", "items": {}}}}
 
 
 class InputSerializer(serializers.Serializer[Any]):

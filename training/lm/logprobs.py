@@ -13,18 +13,6 @@ if TYPE_CHECKING:
 CHUNK = 1024
 
 
-def token_logprobs(logits: Tensor, targets: Tensor, temperature: float = 1.0) -> Tensor:
-    """Log-probability of each target under logits / temperature: (..., V) and (...) to (...), in float32."""
-    scaled = logits.float() / temperature
-    return scaled.gather(-1, targets.unsqueeze(-1)).squeeze(-1) - scaled.logsumexp(-1)
-
-
-def entropy(logits: Tensor, temperature: float = 1.0) -> Tensor:
-    """Entropy in nats of the next-token distribution under logits / temperature: (..., V) to (...)."""
-    logprobs = (logits.float() / temperature).log_softmax(-1)
-    return -(logprobs.exp() * logprobs).sum(-1)
-
-
 def trunk_and_head(model: Any) -> tuple[Any, Any]:
     """Give the part of a causal LM that makes hidden states, and its output projection.
 

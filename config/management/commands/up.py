@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 PYTHON = sys.executable
 QUIET_ROOT = ["-W", "ignore:You're running the worker with superuser privileges"]
 ASK_SECONDS = 0.3
+HERE = "127.0.0.1"
+"""Where the model server listens, whatever the web server does: it asks nobody who they are."""
 
 
 class Command(BaseCommand):
@@ -35,15 +37,15 @@ class Command(BaseCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Read where to listen."""
         port = int(os.environ.get("PORT") or 8000)
-        parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: this machine only)")
+        parser.add_argument("--host", default=HERE, help="address to listen on (default: this machine only)")
         parser.add_argument("--port", type=int, default=port, help="port to listen on (default: $PORT, else 8000)")
         parser.add_argument("--no-starter", action="store_true", help="do not create the starter project")
 
     def handle(self, *, host: str, port: int, no_starter: bool, **_options: Any) -> None:
         """Prepare, run, and say when the pages can be opened."""
         model_port = port + 1
-        for each in (port, model_port):
-            refuse_taken(host, each)
+        refuse_taken(host, port)
+        refuse_taken(HERE, model_port)
         call_command("migrate", verbosity=0)
         if not no_starter:
             call_command("load_starter", verbosity=0, stdout=self.stdout, stderr=self.stderr)
@@ -99,7 +101,7 @@ def refuse_taken(host: str, port: int) -> None:
 def programs(host: str, port: int, model_port: int) -> list[Program]:
     """Everything that runs on one machine."""
     model_server = {
-        "LAUREL_MODEL_SERVER_URL": os.environ.get("LAUREL_MODEL_SERVER_URL") or f"http://{host}:{model_port}"
+        "LAUREL_MODEL_SERVER_URL": os.environ.get("LAUREL_MODEL_SERVER_URL") or f"http://{HERE}:{model_port}"
     }
     found = [
         Program(name="web", words=web(host, port), environment=model_server),
@@ -108,7 +110,7 @@ def programs(host: str, port: int, model_port: int) -> list[Program]:
         Program(name="inside", words=worker("inside", "inside")),
     ]
     if importlib.util.find_spec("torch"):
-        serve = ["serve", "--host", host, "--port", str(model_port), "--store", str(settings.STORE_ROOT)]
+        serve = ["serve", "--host", HERE, "--port", str(model_port), "--store", str(settings.STORE_ROOT)]
         found.append(Program(name="models", words=[PYTHON, "-m", "policy", *serve, "--device", launcher.device()]))
     return found
 

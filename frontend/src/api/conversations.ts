@@ -4,7 +4,7 @@ import type { ConversationBody, PlayedTurn } from "./shapes";
 
 export type { ConversationBody, PlayedTurn };
 
-export interface Unfinished {
+interface Unfinished {
   id: string;
   body: DraftBody;
   saved_at: string;

@@ -3,7 +3,7 @@ import { answer, client } from "./client";
 import type { TaskToReview } from "./shapes";
 
 export type Shown = "all" | "shared" | "unreviewed" | "returned" | "set_aside" | "settled" | "known";
-export type Ranks = Record<string, number>;
+type Ranks = Record<string, number>;
 
 /** Tasks of a project, newest first; those that are asked for. */
 export function useTasks(slug: string, show: Shown) {
@@ -27,7 +27,7 @@ export function useTask(id: number) {
   });
 }
 
-export interface ReviewOfWord {
+interface ReviewOfWord {
   kind: TaskToReview["kind"];
   word: number;
   standing: "accepted" | "returned";

@@ -2,7 +2,7 @@ import { type QueryClient, useMutation, useQuery, useQueryClient } from "@tansta
 import { answer, ApiError, client } from "./client";
 import type { Role, Session } from "./shapes";
 
-export type { Role, Session };
+export type { Role };
 
 async function whoAmI(): Promise<Session | null> {
   try {

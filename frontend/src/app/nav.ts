@@ -1,6 +1,6 @@
 import type { Role } from "../api/session";
 
-export interface Place {
+interface Place {
   /** Address under the project. */
   path: string;
   name: string;
@@ -13,7 +13,7 @@ const LABELERS: readonly Role[] = ["annotator", "reviewer", "admin"];
 const READERS: readonly Role[] = ["reviewer", "researcher", "admin"];
 
 /** Where one can go, in the order of the tabs. */
-export const PLACES: readonly Place[] = [
+const PLACES: readonly Place[] = [
   { path: "", name: "Home", roles: ["annotator"] },
   { path: "", name: "Loop", roles: READERS },
   { path: "rank", name: "Rank", roles: LABELERS },

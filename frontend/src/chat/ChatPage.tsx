@@ -1,6 +1,7 @@
 import { useState } from "react";
 import { useSearchParams } from "react-router";
 import { useTalkers } from "../api/chat";
+import { newId } from "../api/client";
 import { useRole, useSlug } from "../api/project";
 import { useSession } from "../api/session";
 import type { Model } from "../api/shapes";
@@ -11,7 +12,7 @@ import { Page, useTitle } from "../look/Page";
 import { Empty, ErrorNote, Skeleton, Spoken } from "../look/states";
 import { useToasts } from "../look/toasts";
 import styles from "./Chat.module.css";
-import { forgetTalk, keepManner, keepTalk, keptManner, keptTalks, type KeptTalk, type Manner, newId } from "./shelf";
+import { forgetTalk, keepManner, keepTalk, keptManner, keptTalks, type KeptTalk, type Manner } from "./shelf";
 import { EMPTY, titleOf } from "./talk";
 import { TalkList } from "./TalkList";
 import { Thread } from "./Thread";

@@ -1,5 +1,6 @@
 import { useCallback, useEffect, useLayoutEffect, useRef, useState } from "react";
 import { useAskForRanking } from "../api/chat";
+import { newId } from "../api/client";
 import type { Model } from "../api/shapes";
 import { useShortcuts } from "../keys/shortcuts";
 import { Button } from "../look/Button";
@@ -9,7 +10,7 @@ import styles from "./Chat.module.css";
 import { Composer } from "./Composer";
 import { ContestBoard } from "./ContestBoard";
 import { MannerDialog } from "./MannerDialog";
-import { type Manner, newId } from "./shelf";
+import type { Manner } from "./shelf";
 import { messages, path, questionOf, type Talk, type Turn } from "./talk";
 import { TurnView } from "./TurnView";
 import { beingWritten, useTalk } from "./useTalk";

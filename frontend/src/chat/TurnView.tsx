@@ -2,6 +2,7 @@ import { type KeyboardEvent, memo, useState } from "react";
 import { Button } from "../look/Button";
 import { Markdown } from "../look/Markdown";
 import { Quiet, Tag } from "../look/states";
+import { useCopied } from "../look/useCopied";
 import styles from "./Chat.module.css";
 import { branches, type Talk, type Turn } from "./talk";
 
@@ -113,13 +114,7 @@ function Branches({ talk, id, onChoose }: { talk: Talk; id: string; onChoose: (i
 }
 
 function Copy({ text }: { text: string }) {
-  const [copied, setCopied] = useState(false);
-  const copy = (): void => {
-    void navigator.clipboard.writeText(text).then(() => {
-      setCopied(true);
-      setTimeout(() => { setCopied(false); }, 2_000);
-    });
-  };
+  const [copied, copy] = useCopied(text);
   return (
     <Button look="quiet" small onClick={copy}>
       {copied ? "Copied" : "Copy"}

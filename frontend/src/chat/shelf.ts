@@ -66,8 +66,3 @@ export function keptManner(): Manner {
 export function keepManner(manner: Manner): void {
   keep(MANNER, manner);
 }
-
-/** A name that no other turn or conversation has; pages without TLS have no randomUUID. */
-export function newId(): string {
-  return Array.from(crypto.getRandomValues(new Uint32Array(3)), (each) => each.toString(36)).join("");
-}

@@ -8,7 +8,7 @@ export interface Talk {
   chosen: Readonly<Record<string, string>>;
 }
 
-export type Ending = "done" | "cut" | "stopped" | "failed";
+type Ending = "done" | "cut" | "stopped" | "failed";
 
 export interface Turn {
   id: string;
@@ -28,7 +28,7 @@ export interface Turn {
   contest?: Contest;
 }
 
-export interface Contest {
+interface Contest {
   lease: string;
   /** The response that each reply is, on the server. */
   responses: Readonly<Record<string, string>>;
@@ -36,7 +36,7 @@ export interface Contest {
   state: "open" | "ranked" | "left";
 }
 
-export interface Candidate {
+interface Candidate {
   id: string;
   response: string;
   text: string;

@@ -1,10 +1,9 @@
 import { useCallback, useEffect, useRef, useState } from "react";
 import { type Sampling, streamReply } from "../api/chat";
-import { messageOf } from "../api/client";
-import { newId } from "./shelf";
+import { messageOf, newId } from "../api/client";
 import { messages, type Move, path, play, type Talk } from "./talk";
 
-export interface LiveTalk {
+interface LiveTalk {
   talk: Talk;
   act: (move: Move) => Talk;
   /** Let a model reply to a user's turn; `again` is a reply that said nothing. */

@@ -17,7 +17,7 @@ import { deliver, type Parcel, post } from "./outbox";
 import { type Paper, submitted } from "./paper";
 import { pageOf } from "./useBack";
 
-export interface Changing {
+interface Changing {
   submission: Submission;
   paper: Paper;
   send: (parcel: Parcel) => void;

@@ -1,5 +1,5 @@
 /** What became of a paragraph between two versions of a text. */
-export interface Paragraph {
+interface Paragraph {
   text: string;
   fate: "kept" | "added" | "removed";
 }

@@ -52,7 +52,7 @@ function isForNow(error: ApiError): boolean {
   return status < 400 || status >= 500 || [401, 408, 429].includes(status) || holdsUpThisOneOnly(error);
 }
 
-export type Delivery = { type: "sent" } | { type: "later"; error: ApiError } | { type: "refused"; error: ApiError };
+type Delivery = { type: "sent" } | { type: "later"; error: ApiError } | { type: "refused"; error: ApiError };
 
 const onTheirWay = new Map<string, Promise<Delivery>>();
 

@@ -49,6 +49,7 @@ function Order({ slug, kind }: { slug: string; kind: JobKind }) {
   const [seed, setSeed] = useState("1");
   const wrong = start.error instanceof ApiError ? start.error.fields : {};
   const send = (): void => {
+    if (start.isPending) return;
     const inputs = inputsOf(order) as Record<string, string | { job: number }>;
     start.mutate(
       { project: slug, kind: kind.kind, name: name.trim(), config: configOf(settingsOf(kind.schema), order.typed), inputs, seed: Number(seed) },

@@ -1,16 +1,13 @@
 import type { Dataset, Job, Overview } from "../api/shapes";
 
-/** The machine's steps of one round, in order. */
-export const STEPS = ["rewardmodel.train", "policy.ppo", "policy.sample"] as const;
-
-export interface NextStep {
+interface NextStep {
   name: string;
   /** Address under the project. */
   to: string;
   why: string;
 }
 
-export interface Standing {
+interface Standing {
   overview: Overview;
   /** Newest first. */
   jobs: readonly Job[];

@@ -24,7 +24,7 @@ export function JobProgress({ job, wide = false }: { job: Job; wide?: boolean })
   );
 }
 
-export function inWords(job: Pick<Job, "progress" | "state">, pace: Pace, wide: boolean): string {
+function inWords(job: Pick<Job, "progress" | "state">, pace: Pace, wide: boolean): string {
   const { progress } = job;
   if (progress === null || pace.share === null) {
     if (job.state !== "running") return "";

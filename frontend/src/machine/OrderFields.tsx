@@ -162,7 +162,7 @@ const NAMES: Record<string, string> = {
   prompts: "Prompts",
   text: "Text",
   samples: "Samples",
-  rewards: "Rewards",
+  rewards: "Scored responses",
 };
 
 interface Option {

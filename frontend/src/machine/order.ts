@@ -77,7 +77,7 @@ export function asText(value: unknown): string {
 }
 
 /** What was typed, as JSON; undefined for a field that is left to its default. */
-export function fromText(setting: Setting, text: string): unknown {
+function fromText(setting: Setting, text: string): unknown {
   const trimmed = text.trim();
   if (trimmed === "") return setting.nullable ? null : undefined;
   switch (setting.type) {

@@ -93,7 +93,7 @@ function Drawn({ title, points, from, to, limit, diagonal = false, joined = fals
   const marks = ticks ?? points.map((each, index) => ({ at: each.at ?? (index + 0.5) / points.length, name: each.tick ?? each.name }));
 
   const step = (event: KeyboardEvent): void => {
-    const by = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
+    const by = { ArrowLeft: -1, ArrowDown: -1, ArrowRight: 1, ArrowUp: 1, Home: -points.length, End: points.length }[event.key];
     if (by === undefined) return;
     event.preventDefault();
     setShown(Math.max(0, Math.min(points.length - 1, shown + by)));

@@ -113,14 +113,15 @@ function RoleOf({ slug, member, mayChange }: { slug: string; member: Member; may
   const { say } = useToasts();
   const { user, role } = member;
   if (!mayChange) return <>{ROLES[role].name}</>;
+  const refused = { onError: (error: Error) => { say(messageOf(error)); } };
   const choose = (wanted: Role): void => {
     change.mutate(
       { user: user.id, role: wanted },
       {
         onSuccess: () => {
-          say(`${user.name} is ${ROLES[wanted].name.toLowerCase()} now.`, () => { change.mutate({ user: user.id, role }); });
+          say(`${user.name} is ${ROLES[wanted].name.toLowerCase()} now.`, () => { change.mutate({ user: user.id, role }, refused); });
         },
-        onError: (error) => { say(messageOf(error)); },
+        ...refused,
       },
     );
   };
@@ -153,7 +154,7 @@ function Actions({ slug, member, qualification, onErase }: ActionsProps) {
       { user: user.id, active },
       {
         onSuccess: () => {
-          say(active ? `${user.name} is back.` : `${user.name} is out; what they held went back.`, () => { change.mutate({ user: user.id, active: !active }); });
+          say(active ? `${user.name} is back.` : `${user.name} is out; what they held went back.`, () => { change.mutate({ user: user.id, active: !active }, refused); });
         },
         ...refused,
       },

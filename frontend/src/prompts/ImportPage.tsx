@@ -1,8 +1,7 @@
 import { type SubmitEvent, useState } from "react";
-import { ApiError } from "../api/client";
+import { ApiError, newId } from "../api/client";
 import { useSlug } from "../api/project";
 import { type ImportWish, useImport, useImportProgress } from "../api/prompts";
-import { newId } from "../api/client";
 import type { ImportReport } from "../api/shapes";
 import { Button, ButtonLink } from "../look/Button";
 import { Card } from "../look/Card";

@@ -35,11 +35,18 @@ export function PromptsPage() {
   };
   const apply = (wish: Change): void => {
     const ids = picked.map((row) => row.id);
+    const turned = picked.filter((row) => (row.retired_at !== null) !== wish.retired).map((row) => row.id);
+    const back = (): void => {
+      change.mutate(
+        { retired: !wish.retired, priority: null, add_tags: [], remove_tags: [], demonstrate: false, prompts: turned },
+        { onError: (error) => { say(`Nothing was changed: ${messageOf(error)}`); } },
+      );
+    };
     change.mutate(
       { retired: null, priority: null, add_tags: [], remove_tags: [], demonstrate: false, ...wish, prompts: ids },
       {
         onSuccess: (done) => {
-          say(changed(wish, ids.length, done.opened), wish.retired === undefined ? undefined : () => { change.mutate({ retired: !wish.retired, priority: null, add_tags: [], remove_tags: [], demonstrate: false, prompts: ids }); });
+          say(changed(wish, ids.length, done.opened), wish.retired === undefined ? undefined : back);
           setChosen(new Set());
         },
         onError: (error) => { say(`Nothing was changed: ${messageOf(error)}`); },

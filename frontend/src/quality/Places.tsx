@@ -2,6 +2,7 @@ import type { Quality } from "../api/shapes";
 import { percent } from "../look/numbers";
 import { Quiet } from "../look/states";
 import { Table } from "../look/Table";
+import { ordinal } from "../rank/words";
 import { Panel } from "./Panel";
 import styles from "./Quality.module.css";
 import { Whisker } from "./Whisker";
@@ -20,7 +21,7 @@ export function Places({ found }: { found: Quality }) {
       />
     );
   }
-  const name = (place: number): string => (place === 1 ? "left-most" : `${String(place)}. from the left`);
+  const name = (place: number): string => (place === 1 ? "left-most" : `${ordinal(place)} from the left`);
   const picture = (
     <ul className={styles["rows"]}>
       {places.map(({ place, rate }) => (

@@ -12,13 +12,13 @@ import type { Word } from "../api/shapes";
 export type Rating = 1 | 2 | 3 | 4 | 5 | 6 | 7;
 export const RATINGS: readonly Rating[] = [1, 2, 3, 4, 5, 6, 7];
 
-export interface Tier {
+interface Tier {
   readonly rating: Rating;
   readonly ids: readonly string[];
 }
 
 /** What is said about the task; this is what undo and redo step through. */
-export interface Said {
+interface Said {
   readonly tiers: readonly Tier[];
   readonly flags: Readonly<Record<string, readonly string[]>>;
   readonly taskFlags: readonly string[];
@@ -46,7 +46,7 @@ export type Move =
   | { type: "undo" }
   | { type: "redo" };
 
-export interface Placement {
+interface Placement {
   response: string;
   rank: number;
   rating: Rating;
@@ -194,7 +194,7 @@ function positionOf(board: Board, id: string): number {
   return board.tiers.flatMap((tier) => tier.ids).indexOf(id);
 }
 
-export function placedCount(board: Said): number {
+function placedCount(board: Said): number {
   return board.tiers.reduce((sum, tier) => sum + tier.ids.length, 0);
 }
 

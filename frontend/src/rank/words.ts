@@ -7,7 +7,7 @@ export function ordinal(rank: number): string {
 }
 
 /** A, B and C. */
-export function listing(names: readonly string[]): string {
+function listing(names: readonly string[]): string {
   return names.length < 2 ? names.join("") : `${names.slice(0, -1).join(", ")} and ${names.at(-1) ?? ""}`;
 }
 

@@ -59,6 +59,8 @@ function Form({ slug, kinds, schedule }: { slug: string; kinds: readonly JobKind
   const failed = create.error ?? change.error;
   const wrong = failed instanceof ApiError ? failed.fields : {};
   const back = `/p/${slug}/schedules`;
+  const mayChange = role === "admin" || role === "researcher";
+  const pending = create.isPending || change.isPending;
 
   const choose = (chosen: string): void => {
     const found = kinds.find((each) => each.kind === chosen);
@@ -67,7 +69,7 @@ function Form({ slug, kinds, schedule }: { slug: string; kinds: readonly JobKind
     if (name === "" && found) setName(found.title);
   };
   const save = (): void => {
-    if (kind === undefined || order === null) return;
+    if (kind === undefined || order === null || pending || !mayChange) return;
     const said = {
       name: name.trim(),
       config: configOf(settingsOf(kind.schema), order.typed),
@@ -83,8 +85,6 @@ function Form({ slug, kinds, schedule }: { slug: string; kinds: readonly JobKind
     save();
   };
   useShortcuts("Schedule", [{ keys: "Control+Enter", does: "Save", run: save }]);
-  const mayChange = role === "admin" || role === "researcher";
-  const pending = create.isPending || change.isPending;
   return (
     <form className={styles["form"]} onSubmit={submit} noValidate>
       {!mayChange && <Note>Your role may look at schedules; a researcher or an admin can change them.</Note>}

@@ -16,7 +16,8 @@ export function BasePolicy({ slug }: { slug: string }) {
   const start = useStartJob();
   const navigate = useNavigate();
   const [model, setModel] = useState("");
-  const champion = policies.data?.pages.flatMap((page) => page.results).find((each) => each.is_champion);
+  const newest = policies.data?.pages.flatMap((page) => page.results) ?? [];
+  const champion = newest.find((each) => each.is_champion);
   const submit = (event: SubmitEvent): void => {
     event.preventDefault();
     const body = { project: slug, kind: "policy.adopt", name: model.trim().split("/").at(-1)?.slice(0, 100) ?? "", config: { model: model.trim() }, inputs: {}, seed: 1 };
@@ -33,8 +34,10 @@ export function BasePolicy({ slug }: { slug: string }) {
               <>
                 <Link to={`/p/${slug}/models/${String(champion.id)}`}>{champion.name}</Link> is the champion: it is sampled from, talked to and trained on unless someone names another.
               </>
-            ) : (
+            ) : newest.length === 0 ? (
               "The project has no policy yet. The first one that is published becomes its champion."
+            ) : (
+              `The champion is older than the newest ${String(newest.length)} policies; it is among the models.`
             )}
           </p>
           {(role === "admin" || role === "researcher") && (

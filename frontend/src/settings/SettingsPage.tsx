@@ -84,18 +84,24 @@ const ORDERS: { order: Settings["order"]; name: string; hint: string }[] = [
 function Labeling({ slug, settings, leads }: { slug: string; settings: Settings; leads: boolean }) {
   const change = useChangeSettings(slug);
   const { say } = useToasts();
+  const [original, setOriginal] = useState(settings);
   const [typed, setTyped] = useState<Typed>(() => toTyped(settings));
   const [alsoOpen, setAlsoOpen] = useState(false);
   const wrong = change.error instanceof ApiError ? change.error.fields : {};
-  const changes = changesOf(typed, settings);
+  const changes = changesOf(typed, original);
   const count = Object.keys(changes).length;
-  const raised = Number(typed.overlap) > settings.overlap;
+  const raised = Number(typed.overlap) > original.overlap;
   const set = (news: Partial<Typed>): void => { setTyped((before) => ({ ...before, ...news })); };
+  /** What others change meanwhile is not taken for a change of one's own. */
+  const begin = (from: Settings): void => {
+    setOriginal(from);
+    setTyped(toTyped(from));
+  };
   const save = (): void => {
-    if (count === 0 || !leads) return;
+    if (count === 0 || !leads || change.isPending) return;
     change.mutate({ ...changes, also_open: raised && alsoOpen }, {
       onSuccess: (saved) => {
-        setTyped(toTyped(saved));
+        begin(saved);
         say("Saved. It holds from the next task on.");
       },
     });
@@ -203,7 +209,7 @@ function Labeling({ slug, settings, leads }: { slug: string; settings: Settings;
             {change.isPending ? "Saving…" : "Save"} <Kbd>Ctrl ⏎</Kbd>
           </Button>
           {count > 0 ? (
-            <Button look="quiet" onClick={() => { setTyped(toTyped(settings)); }}>
+            <Button look="quiet" onClick={() => { begin(settings); }}>
               Leave it as it was
             </Button>
           ) : (

@@ -8,7 +8,7 @@ from tqdm import tqdm
 
 from labeling.judges import PERSONAS
 from labeling.simulation import ServerRefused, simulate
-from training.models import Project
+from training.management.projects import project_named
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser
@@ -27,9 +27,7 @@ class Command(BaseCommand):
 
     def handle(self, *_: Any, **options: Any) -> None:
         """Rank, and say how much was ranked."""
-        project = Project.objects.filter(slug=options["project"]).first()
-        if project is None:
-            raise CommandError(f"There is no project called {options['project']}.")
+        project = project_named(options["project"])
         if not 1 <= options["annotators"] <= len(PERSONAS):
             raise CommandError(f"--annotators lies between 1 and {len(PERSONAS)}.")
         with tqdm(total=options["labels"], unit="ranking", disable=options["verbosity"] == 0) as bar:
@@ -42,6 +40,8 @@ class Command(BaseCommand):
                     seed=options["seed"],
                     progress=lambda _: bar.update(),
                 )
-            except (httpx.TransportError, ServerRefused) as error:
+            except httpx.TransportError as error:
                 raise CommandError(f"{options['url']}: {error}. Is the server running (make run)?") from error
+            except ServerRefused as error:
+                raise CommandError(f"{options['url']}: {error}") from error
         self.stdout.write(f"{given} rankings given by simulated annotators.")

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, get_args, get_type_hints
 from django.core.management.base import BaseCommand, CommandError
 
 from labeling.config import SnapshotConfig
-from labeling.management.importing import project_called
 from training import jobs, launcher
+from training.management.projects import project_named
 from training.models import Job
 from training.refusals import Refusal
 
@@ -48,7 +48,7 @@ class Command(BaseCommand):
         }
         try:
             job = jobs.start(
-                project=project_called(chosen["project"]), kind="labeling.snapshot", name=chosen["name"], config=config
+                project=project_named(chosen["project"]), kind="labeling.snapshot", name=chosen["name"], config=config
             )
         except Refusal as refusal:
             raise CommandError(refusal.message) from refusal

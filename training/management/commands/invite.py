@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import BaseCommand
 
 from training import people
-from training.models import Membership, Project
+from training.management.projects import project_named
+from training.models import Membership
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser
@@ -25,8 +26,5 @@ class Command(BaseCommand):
 
     def handle(self, *, project: str, role: str, meant_for: str, days: int, **_: Any) -> None:
         """Make the invitation."""
-        found = Project.objects.filter(slug=project).first()
-        if found is None:
-            raise CommandError(f"There is no project {project!r}.")
-        made = people.invite(project=found, role=role, by=None, meant_for=meant_for, days=days)
+        made = people.invite(project=project_named(project), role=role, by=None, meant_for=meant_for, days=days)
         self.stdout.write(f"/join/{people.token_of(made)}")

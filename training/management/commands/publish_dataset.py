@@ -11,7 +11,7 @@ from django.core.management.base import BaseCommand, CommandError
 from tqdm import tqdm
 
 from training import artifacts, datasets, records
-from training.management.commands.start_job import project_named
+from training.management.projects import project_named
 from training.texts import read_texts
 
 if TYPE_CHECKING:

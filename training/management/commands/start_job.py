@@ -11,7 +11,8 @@ from tqdm import tqdm
 
 from training import jobs
 from training.kinds import all_kinds
-from training.models import Job, Project
+from training.management.projects import project_named
+from training.models import Job
 from training.refusals import Refusal
 
 if TYPE_CHECKING:
@@ -75,19 +76,6 @@ class Command(BaseCommand):
         if job.state != Job.State.SUCCEEDED:
             raise CommandError(f"job {job.pk} has {job.state} {job.error_code}: {job.error_message}")
         self.stdout.write(f"job {job.pk} succeeded: {job.output_digest}")
-
-
-def project_named(slug: str | None) -> Project:
-    """The project of that slug, or the only one."""
-    if slug:
-        found = Project.objects.filter(slug=slug).first()
-        if found is None:
-            raise CommandError(f"There is no project {slug!r}.")
-        return found
-    only = list(Project.objects.all()[:2])
-    if len(only) != 1:
-        raise CommandError("Say which project: --project SLUG.")
-    return only[0]
 
 
 def pairs(words: list[str]) -> list[tuple[str, str]]:
