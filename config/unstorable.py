@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Any
 
 from django.core.exceptions import BadRequest
@@ -10,12 +9,12 @@ from django.utils.deprecation import MiddlewareMixin
 from rest_framework.exceptions import ParseError
 from rest_framework.parsers import JSONParser
 
+from training.storable import unstorable_in
+
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
     from django.http import HttpRequest
-
-UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
 
 class StorableJSONParser(JSONParser):
@@ -24,23 +23,10 @@ class StorableJSONParser(JSONParser):
     def parse(self, stream: Any, media_type: str | None = None, parser_context: Mapping[str, Any] | None = None) -> Any:
         """The body, or a 400 that shows the text that cannot be kept."""
         body = super().parse(stream, media_type=media_type, parser_context=parser_context)
-        for text in texts_in(body):
-            if UNSTORABLE.search(text):
-                raise ParseError(f"This text holds a character that cannot be kept: {text[:80]!a}.")
+        text = unstorable_in(body)
+        if text is not None:
+            raise ParseError(f"This text holds a character that cannot be kept: {text[:80]!a}.")
         return body
-
-
-def texts_in(value: Any) -> Iterator[str]:
-    """Every text of a JSON value, the names of its fields among them."""
-    waiting = [value]
-    while waiting:
-        match waiting.pop():
-            case str() as text:
-                yield text
-            case list() as items:
-                waiting += items
-            case dict() as fields:
-                waiting += [*fields, *fields.values()]
 
 
 class StorableQuery(MiddlewareMixin):

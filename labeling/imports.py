@@ -280,6 +280,9 @@ class Room:
         return True
 
 
+USERNAME_LENGTH = 150
+
+
 class People:
     """The annotators that files name: users who cannot sign in, and members to whom the project is closed."""
 
@@ -291,7 +294,7 @@ class People:
         """The user of that name; without a name, the anonymous annotator of the source."""
         called = name or f"anonymous of {source or 'an import'}"
         if called not in self.known:
-            username = f"imported-{called.replace(' ', '-')}"[:150]
+            username = self.username_of(called)
             user, is_new = User.objects.get_or_create(username=username, defaults={"name": called, "is_active": False})
             if is_new:
                 user.set_unusable_password()
@@ -300,6 +303,15 @@ class People:
             Membership.objects.get_or_create(project=self.project, user=user, defaults=closed)
             self.known[called] = user
         return self.known[called]
+
+    @staticmethod
+    def username_of(called: str) -> str:
+        """A user name for someone, and for nobody else whose name looks alike."""
+        username = f"imported-{called.replace(' ', '-')}"
+        taken = User.objects.filter(username=username).exclude(name=called).exists()
+        if len(username) <= USERNAME_LENGTH and not taken:
+            return username
+        return f"{username[: USERNAME_LENGTH - 9]}-{conversations.fingerprint(called)[:8]}"
 
 
 # --- Reading: survey, then records -------------------------------------------------------------
@@ -383,6 +395,7 @@ def write_judged(project: Project, batch: list[JudgedRecord], people: People, re
             project=project,
             kind=Kind.RANKING,
             prompt=prompt,
+            state=queue.state_for(prompt),
             imported_as=record.key,
             seats=seats,
             seats_left=0 if record.said else seats,

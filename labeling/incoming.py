@@ -13,6 +13,8 @@ from labeling.prompts import NewPrompt
 from training.records import WORDS
 from training.records import Placement as Place
 
+LONGEST_SOURCE, LONGEST_NAME = 100, 150
+
 
 @dataclass(slots=True, kw_only=True)
 class Record:
@@ -68,7 +70,7 @@ def read_demonstration(data: dict[str, Any], source: str) -> DemonstrationRecord
         prompt=prompt_of(data, source),
         key=key_of(data, source),
         response=response,
-        annotator=text(data, "annotator", default=""),
+        annotator=text(data, "annotator", default="", longest=LONGEST_NAME),
     )
 
 
@@ -150,7 +152,7 @@ def word_of(item: dict[str, Any], texts: dict[str, str]) -> Said:
     data = item.get("data")
     if not isinstance(data, list) or not data:
         raise BadLine("an annotation's data must be a list")
-    annotator = filled(item, "annotator")
+    annotator = filled(item, "annotator", longest=LONGEST_NAME)
     if all(isinstance(each, str) for each in data):
         places = tuple(Place(response=name, rank=rank) for rank, name in enumerate(data, start=1))
         rankings.validate(places, list(texts), rated=False)
@@ -160,7 +162,7 @@ def word_of(item: dict[str, Any], texts: dict[str, str]) -> Said:
 
 def own_word(item: dict[str, Any], texts: dict[str, str]) -> Said:
     """One of `judgements`, as snapshots write them."""
-    annotator, simulated = filled(item, "annotator"), item.get("simulated") is True
+    annotator, simulated = filled(item, "annotator", longest=LONGEST_NAME), item.get("simulated") is True
     if item.get("kind") == "verdicts":
         verdicts = verdicts_of(items(item, "verdicts"), texts)
         return Said(annotator=annotator, data=item, verdicts=verdicts, simulated=simulated)
@@ -209,13 +211,16 @@ def prompt_of(data: dict[str, Any], source: str, *, record: str = "") -> NewProm
         raise BadLine("prompt is missing")
     if asked is not None and not isinstance(asked, str | list):
         raise BadLine("prompt must be text or a list of messages")
+    if len(source) > LONGEST_SOURCE:
+        raise BadLine(f"source is longer than {LONGEST_SOURCE} characters")
     split = text(data, "split", default="") or None
     if split is not None and split not in splits.STRICTNESS:
         raise BadLine(f"split must be one of {', '.join(splits.STRICTNESS)}, not {split!r}")
     return NewPrompt(
         messages=[] if record else conversations.read(asked or ""),
         source=source,
-        source_user=text(data, "source_user", default="") or text(data, "user", default=""),
+        source_user=text(data, "source_user", default="", longest=LONGEST_NAME)
+        or text(data, "user", default="", longest=LONGEST_NAME),
         record=record,
         tags=tags_of(data),
         priority=priority_of(data),
@@ -254,25 +259,27 @@ def key_of(data: dict[str, Any], source: str) -> str:
     return f"{source}:{own}"[-200:]
 
 
-def text(data: dict[str, Any], name: str, *, default: str) -> str:
-    """A text field; absent or null gives the default."""
+def text(data: dict[str, Any], name: str, *, default: str, longest: int | None = None) -> str:
+    """A text field of at most so many characters; absent or null gives the default."""
     value = data.get(name)
     if value is None:
         return default
     if not isinstance(value, str):
         raise BadLine(f"{name} must be text")
+    if longest is not None and len(value) > longest:
+        raise BadLine(f"{name} is longer than {longest} characters")
     return value
 
 
-def filled(data: dict[str, Any], name: str, *, called: str = "") -> str:
-    """A text field that holds something, without white space around it."""
+def filled(data: dict[str, Any], name: str, *, called: str = "", longest: int | None = None) -> str:
+    """A text field that holds something, without white space around it, of at most so many characters."""
     value = data.get(name)
     if not isinstance(value, str):
         raise BadLine(f"{called or name} is missing" if value is None else f"{called or name} must be text")
     if not value.strip():
         raise BadLine(f"{called or name} is empty")
-    if "\x00" in value:
-        raise BadLine(f"{called or name} holds a NUL character, which no database keeps")
+    if longest is not None and len(value.strip()) > longest:
+        raise BadLine(f"{called or name} is longer than {longest} characters")
     return value.strip()
 
 

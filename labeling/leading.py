@@ -14,6 +14,8 @@ from training.models import Project
 from training.refusals import Refusal
 
 if TYPE_CHECKING:
+    from collections.abc import Container
+
     from django.db.models import QuerySet
 
     from training.models import User
@@ -40,7 +42,7 @@ def change_settings(*, project: Project, by: User, also_open: bool = False, **ch
     before = {name: getattr(settings, name) for name, value in changes.items() if getattr(settings, name) != value}
     for name in before:
         setattr(settings, name, changes[name])
-    check(settings)
+    check(settings, before)
     if before:
         settings.save(update_fields=[*before])
         after = {name: changes[name] for name in before}
@@ -50,8 +52,8 @@ def change_settings(*, project: Project, by: User, also_open: bool = False, **ch
     return settings
 
 
-def check(settings: LabelingSettings) -> None:
-    """Refuse settings that cannot work, by field."""
+def check(settings: LabelingSettings, changed: Container[str]) -> None:
+    """Refuse settings that cannot work, by field; what was possible when it was set stays as it is."""
     try:
         settings.full_clean(exclude=["project"], validate_constraints=False)
     except ValidationError as error:
@@ -59,7 +61,7 @@ def check(settings: LabelingSettings) -> None:
     known = Task.objects.filter(
         project=settings.project_id, purpose=Task.Purpose.QUALIFICATION, state=Task.State.OPEN
     ).count()
-    if settings.qualification_tasks > known:
+    if "qualification_tasks" in changed and settings.qualification_tasks > known:
         have = "There is 1 qualification task" if known == 1 else f"There are {known} qualification tasks"
         raise BadSettings(
             qualification_tasks=[f"{have}. Make more on the Review page, from tasks that were judged well."]

@@ -9,6 +9,7 @@ import zlib
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from training.refusals import Refusal
+from training.storable import unstorable_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -60,9 +61,18 @@ def records(path: Path, *, seen: Callable[[int], object] = lambda _: None) -> It
                 if raw.tell() > position:
                     seen(raw.tell() - position)
                     position = raw.tell()
-                yield item
+                yield kept(item)
         except (gzip.BadGzipFile, EOFError, zlib.error) as error:
             raise UnknownFormat(f"The file's name ends in .gz, but it cannot be unpacked: {error}") from error
+
+
+def kept(item: Numbered) -> Numbered:
+    """A record as it is, or as a BadLine where it holds what no database keeps."""
+    number, record = item
+    text = None if isinstance(record, BadLine) else unstorable_in(record)
+    if text is None:
+        return item
+    return number, BadLine(f"this text holds a character that no database keeps: {text[:80]!a}", number)
 
 
 def json_records(file: Iterable[bytes]) -> Iterator[Numbered]:

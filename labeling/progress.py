@@ -10,7 +10,7 @@ from django.db.models import Avg, Count, Q
 from django.db.models.functions import TruncDate
 from django.utils.timezone import now
 
-from labeling import queue
+from labeling import measures, queue
 from labeling.days import today
 from labeling.models import Demonstration, Judgement, Kind, Lease, Task
 
@@ -88,6 +88,7 @@ class Desk:
     demonstrations: int
     rankings: int
     simulated_rankings: int
+    rankings_since_snapshot: int
     open_tasks: dict[str, int]
     live_leases: int
     annotators_today: int
@@ -105,6 +106,7 @@ def desk(project: Project) -> Desk:
         demonstrations=Demonstration.objects.filter(project=project, is_current=True).count(),
         rankings=rankings["people"],
         simulated_rankings=rankings["simulated"],
+        rankings_since_snapshot=round(measures.rankings_since_snapshot(project, None)),
         open_tasks={str(kind): waiting_by_kind.get(kind, 0) for kind in Kind.values},
         live_leases=Lease.objects.filter(project=project, state=Lease.State.LIVE, expires_at__gt=now()).count(),
         annotators_today=Lease.objects.filter(project=project, state=Lease.State.SUBMITTED, ended_at__gte=today())

@@ -564,17 +564,23 @@ def seats_of(settings: LabelingSettings) -> int:
 
 
 def open_task(settings: LabelingSettings, kind: str, prompt: Prompt, *, priority: int, job: Job | None = None) -> Task:
-    """A new task with all of its seats free, not written yet."""
+    """A new task with all of its seats free, not written yet; that of a retired prompt waits for it to be taken up."""
     seats = seats_of(settings)
     return Task(
         project_id=settings.project_id,
         kind=kind,
+        state=state_for(prompt),
         prompt=prompt,
         job=job,
         seats=seats,
         seats_left=seats,
         priority=priority,
     )
+
+
+def state_for(prompt: Prompt) -> Task.State:
+    """The state in which a task of the prompt begins."""
+    return Task.State.RETIRED if prompt.retired_at else Task.State.OPEN
 
 
 @transaction.atomic

@@ -200,6 +200,7 @@ class OverviewSerializer(serializers.Serializer[Any]):
     demonstrations = serializers.IntegerField()
     rankings = serializers.IntegerField()
     simulated_rankings = serializers.IntegerField()
+    rankings_since_snapshot = serializers.IntegerField(help_text="Rankings that no dataset can hold yet.")
     open_tasks = OpenTasksSerializer()
     live_leases = serializers.IntegerField()
     annotators_today = serializers.IntegerField()

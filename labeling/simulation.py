@@ -81,7 +81,7 @@ def desks(people: Sequence[tuple[User, Persona]], base_url: str) -> Iterator[lis
 
 
 def rank_next(client: httpx.Client, persona: Persona, slug: str, seed: int) -> bool:
-    """Take one task and rank it; False when nothing is open to this persona."""
+    """Take one task and rank it; False when nothing is open to this persona, or no more for today."""
     lease = ask(client, f"/api/v1/projects/{slug}/leases", {"kind": "ranking"})
     if lease is None:
         return False
@@ -99,8 +99,10 @@ def rank_next(client: httpx.Client, persona: Persona, slug: str, seed: int) -> b
 
 
 def ask(client: httpx.Client, address: str, body: dict[str, Any]) -> dict[str, Any] | None:
-    """Post, and return the answer's body; None for 'no content'."""
+    """Post, and return the answer's body; None for 'no content' and for 'no more today'."""
     answer = client.post(address, json=body)
+    if answer.status_code == httpx.codes.CONFLICT and answer.json().get("code") == "daily_limit_reached":
+        return None
     if answer.is_error:
         raise ServerRefused(f"{address} answered {answer.status_code}: {answer.text[:300]}")
     return None if answer.status_code == httpx.codes.NO_CONTENT else answer.json()

@@ -7,6 +7,7 @@ so that an attempt that others have given up can write nothing any more (fencing
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import takewhile
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from django.db import transaction
@@ -283,12 +284,16 @@ LOST_TOO_OFTEN = 5
 
 def lose(attempt: Attempt) -> None:
     """Give up an attempt that died. Its job goes back to the queue, unless it dies again and again."""
-    lost = Attempt.objects.filter(job_id=attempt.job_id, outcome=Outcome.LOST).count() + 1
+    ended = Attempt.objects.filter(job_id=attempt.job_id, number__lt=attempt.number).order_by("-number")
+    lost = 1 + sum(1 for _ in takewhile(Outcome.LOST.__eq__, ended.values_list("outcome", flat=True)))
     if Job.objects.filter(pk=attempt.job_id, cancel_requested_at__isnull=False).exists():
         _end_job(attempt, Outcome.LOST, State.CANCELLED)
     elif lost >= LOST_TOO_OFTEN:
-        message = f"The trainer was killed {lost} times. Most often there is too little memory: try smaller batches."
-        _end_job(attempt, Outcome.LOST, State.FAILED, code="killed_too_often", message=message)
+        message = (
+            f"The trainer, or the worker beside it, died {lost} times in a row. Most often there is too little memory: "
+            "try smaller batches."
+        )
+        _end_job(attempt, Outcome.FAILED, State.FAILED, code="killed_too_often", message=message)
     else:
         _end_job(attempt, Outcome.LOST, State.QUEUED)
 

@@ -47,6 +47,10 @@ class Paused(Exception):  # noqa: N818 - not an error: the trainer waits for a p
     """The trainer wrote a savepoint and wants a person to look before it goes on; the message says at what."""
 
 
+class NotANumber(RuntimeError):  # noqa: N818 - named for what happened
+    """What a job has measured of its output is not a number: it has diverged."""
+
+
 class BadRun(ValueError):  # noqa: N818
     """The run folder or its job.json cannot be used."""
 
@@ -169,12 +173,20 @@ class Run:
     def publish(self, build: Callable[[Path], None], card: Mapping[str, Any]) -> Path:
         """Build the output aside, add its `card.json`, seal it and reveal it as `output/`; then say that it is done.
 
-        The card must hold nothing that differs between two runs of the same job (no times of day, no paths).
+        The card must hold nothing that differs between two runs of the same job (no times of day, no paths). Raises
+        NotANumber where a figure in it is infinite or none at all, which no database keeps.
         """
+        whole = {**self.card(), **card}
+        try:
+            written = json.dumps(whole, indent=2, sort_keys=True, allow_nan=False) + "\n"
+        except ValueError as error:
+            raise NotANumber(
+                "The training has diverged: a figure of its result is not a number. Try a lower learning rate."
+            ) from error
 
         def build_with_card(folder: Path) -> None:
             build(folder)
-            (folder / "card.json").write_text(json.dumps({**self.card(), **card}, indent=2, sort_keys=True) + "\n")
+            (folder / "card.json").write_text(written)
 
         if not artifacts.is_whole(self.output_dir):
             self._reveal(self.output_dir, build_with_card)

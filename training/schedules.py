@@ -175,7 +175,12 @@ def fire_by_clock() -> list[Job]:
     for schedule in Schedule.objects.filter(enabled=True, next_at__lte=now()).select_related("project", "created_by"):
         due = schedule.next_at
         assert due is not None  # noqa: S101 (the filter says so)
-        following = next_after(schedule.cron, schedule.timezone, now()) if schedule.trigger == Trigger.CRON else None
+        is_cron = schedule.trigger == Trigger.CRON
+        try:
+            following = next_after(schedule.cron, schedule.timezone, now()) if is_cron else None
+        except BadSchedule:  # its time zone was known when it was made, and is not known here
+            log.exception("schedule %s (%s) cannot fire", schedule.pk, schedule)
+            continue
         with transaction.atomic():
             if Schedule.objects.filter(pk=schedule.pk, enabled=True, next_at=due).update(next_at=following):
                 started += fire(schedule, occurrence=f"clock {due.isoformat()}")

@@ -246,6 +246,15 @@ def test_a_judged_task_has_a_closed_seat_for_each_annotator(project, file):
     assert set(task.leases.values_list("state", flat=True)) == {"submitted"}
 
 
+def test_people_whose_names_look_alike_stay_two(project, file):
+    names = ["Ada B", "Ada-B", "Ada " + "B" * 146]
+    words = [{"annotator": name, "type": "ranking", "data": ["m2", "m1", "m3"]} for name in names]
+    for _ in range(2):
+        imports.import_judgements(project=project, path=file(judged(*words)), options=Options())
+    assert sorted(Judgement.objects.values_list("annotator__name", flat=True)) == sorted(names)
+    assert User.objects.filter(username__startswith="imported-").count() == 3
+
+
 def test_chosen_and_rejected_are_one_verdict_of_an_anonymous_annotator(project, file):
     path = file(
         {
@@ -317,6 +326,11 @@ def test_identical_responses_become_one(project, file):
         ({"prompt": "P", "chosen": "A"}, "rejected is missing"),
         (judged(prompt="Human: Hi\n\nAssistant: Ho"), "ends with the assistant"),
         (judged(split="dev"), "split must be one of"),
+        (judged(prompt="A kite\x00?"), "no database keeps"),
+        (judged(responses={"m1": "A", "m2": "\ud83e"}), "no database keeps"),
+        (judged(source="s" * 101), "source is longer than 100"),
+        (judged(source_user="u" * 151), "source_user is longer than 150"),
+        (judged({"annotator": "z" * 151, "data": ["m1", "m2", "m3"]}), "annotator is longer than 150"),
     ],
 )
 def test_what_is_wrong_with_a_line_is_said(project, file, record, reason):

@@ -71,6 +71,17 @@ def test_a_retired_prompt_is_handed_out_no_more_and_taken_up_again_it_is(
 
 
 @pytest.mark.both_databases
+def test_a_task_of_a_retired_prompt_waits_until_the_prompt_is_taken_up(settings_of_project, project, ada, lea, browser):
+    prompt = factories.PromptFactory(project=project)
+    client = browser(lea)
+    client.patch(PROMPTS, {"prompts": [prompt.pk], "retired": True})
+    client.patch(PROMPTS, {"prompts": [prompt.pk], "demonstrate": True})
+    assert queue.lease_next(annotator=ada, slug="stories", kind="demonstration") is None
+    client.patch(PROMPTS, {"prompts": [prompt.pk], "retired": False})
+    assert queue.lease_next(annotator=ada, slug="stories", kind="demonstration").lease.task.prompt == prompt
+
+
+@pytest.mark.both_databases
 def test_a_priority_moves_the_tasks_with_their_prompt_and_tags_are_added_and_taken_away(
     settings_of_project, project, ada, lea, browser
 ):

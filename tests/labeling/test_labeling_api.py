@@ -167,7 +167,7 @@ def test_the_overview_counts_people_apart_from_simulations(project, lea, ada, br
         lease = take(client).json()
         client.post(f"/api/v1/leases/{lease['id']}/ranking", ranked(lease))
     overview = browser(lea).get("/api/v1/projects/stories/overview").json()
-    assert (overview["rankings"], overview["simulated_rankings"]) == (1, 1)
+    assert (overview["rankings"], overview["simulated_rankings"], overview["rankings_since_snapshot"]) == (1, 1, 2)
     assert overview["open_tasks"] == {"ranking": 0, "demonstration": 0}
     assert [each["round"] for each in overview["rounds"]] == [0]
 

@@ -242,6 +242,13 @@ def asked(settings_of_project, project, ben, lea):
     return project
 
 
+def test_other_settings_change_although_a_first_task_is_gone(asked, project, lea):
+    Task.objects.filter(project=project, purpose="qualification").update(state="set_aside")
+    assert leading.change_settings(project=project, by=lea, overlap=2).overlap == 2
+    with pytest.raises(leading.BadSettings):
+        leading.change_settings(project=project, by=lea, qualification_tasks=1)
+
+
 @pytest.mark.both_databases
 def test_the_first_tasks_come_before_real_work_and_let_those_work_who_know_the_answers(asked, ada):
     first, second = take(ada).lease, take(ada).lease

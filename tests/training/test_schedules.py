@@ -54,6 +54,13 @@ def test_a_cron_line_fires_once_for_all_that_was_missed_and_then_goes_on(project
     assert now() < schedule.next_at <= now() + timedelta(minutes=5)
 
 
+def test_a_time_zone_that_is_gone_stops_no_other_schedule(project):
+    for zone in ("UTC", "Europe/Berlin"):
+        due(scheduled(project, When(type="cron", cron="* * * * *", timezone=zone)))
+    Schedule.objects.order_by("pk").filter(timezone="UTC").update(timezone="Mars/Olympus")
+    assert len(schedules.fire_due()) == 1
+
+
 def test_a_cron_line_is_read_on_the_clocks_of_its_time_zone():
     morning = schedules.next_after("0 9 * * *", "Europe/Berlin", datetime(2026, 3, 28, 12, tzinfo=UTC))
     assert morning == datetime(2026, 3, 29, 7, tzinfo=UTC), "summer time began that night"

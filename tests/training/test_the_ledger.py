@@ -125,6 +125,10 @@ def test_a_job_that_kills_every_worker_fails_in_the_end(project, rung):
         jobs.lose(jobs.claim(job.pk))
     job.refresh_from_db()
     assert (job.state, job.error_code) == (Job.State.FAILED, "killed_too_often")
+    jobs.retry(job)
+    jobs.lose(jobs.claim(job.pk))
+    job.refresh_from_db()
+    assert job.state == Job.State.QUEUED, "whoever tried again has as many tries as before"
 
 
 def test_an_interrupted_job_goes_back_to_the_queue(project, rung):

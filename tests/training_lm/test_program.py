@@ -12,7 +12,7 @@ import time
 import pytest
 
 from training import artifacts, program
-from training.program import BadRun, Interrupted, open_run
+from training.program import BadRun, Interrupted, NotANumber, open_run
 
 
 def write_job(folder, **job):
@@ -92,6 +92,14 @@ def test_an_output_is_sealed_with_a_card_that_names_its_inputs_by_digest(tmp_pat
     assert card["parents"] == [digest]
     assert card["evaluation"] == {"loss": 1.0}
     assert str(tmp_path) not in (output / "card.json").read_text()
+
+
+@pytest.mark.parametrize("figure", [float("nan"), float("inf")])
+def test_what_has_diverged_is_not_published(tmp_path, figure):
+    run = open_run(write_job(tmp_path / "run"), 1)
+    with pytest.raises(NotANumber, match="lower learning rate"):
+        run.publish(build("weights"), {"evaluation": {"loss": figure}})
+    assert not run.output_dir.exists()
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"kind": 3}', '{"kind": "a", "config": []}'])

@@ -2385,6 +2385,8 @@ export interface components {
             demonstrations: number;
             rankings: number;
             simulated_rankings: number;
+            /** @description Rankings that no dataset can hold yet. */
+            rankings_since_snapshot: number;
             open_tasks: components["schemas"]["OpenTasks"];
             live_leases: number;
             annotators_today: number;

@@ -33,3 +33,9 @@ export function bytes(size: number): string {
 export function digestStart(digest: string): string {
   return `${digest.replace("sha256:", "").slice(0, 10)}…`;
 }
+
+/** 1st, 2nd, 3rd, 4th. */
+export function ordinal(rank: number): string {
+  const ending = ["th", "st", "nd", "rd"][rank] ?? "th";
+  return `${String(rank)}${ending}`;
+}

@@ -48,7 +48,7 @@ export function LoopPage() {
   }
   const all = jobs.data.pages.flatMap((page) => page.results);
   const newestRankings = rankings.data?.pages[0]?.results[0];
-  const step = nextStep({ overview: overview.data, jobs: all, newestRankings });
+  const step = nextStep({ overview: overview.data, jobs: all });
   const on = schedules.data?.filter((each) => each.enabled).length ?? 0;
   const mayRun = role === "admin" || role === "researcher" || step.to === "rank";
   const round = overview.data.rounds.at(-1)?.round ?? 0;

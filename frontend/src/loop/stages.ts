@@ -1,4 +1,4 @@
-import type { Dataset, Job, Overview } from "../api/shapes";
+import type { Job, Overview } from "../api/shapes";
 
 interface NextStep {
   name: string;
@@ -11,7 +11,6 @@ interface Standing {
   overview: Overview;
   /** Newest first. */
   jobs: readonly Job[];
-  newestRankings: Dataset | undefined;
 }
 
 /** The newest job of a kind, whatever became of it. */
@@ -25,7 +24,7 @@ function doneAt(jobs: readonly Job[], kind: string): number {
 }
 
 /** What the loop waits for, and who can give it. */
-export function nextStep({ overview, jobs, newestRankings }: Standing): NextStep {
+export function nextStep({ overview, jobs }: Standing): NextStep {
   const live = jobs.find((job) => job.state === "running" || job.state === "queued" || job.state === "waiting");
   if (live) return { name: "See it run", to: `jobs/${String(live.id)}`, why: "a job is at work" };
   const start = (kind: string, name: string, why: string): NextStep => ({ name, to: `jobs/new?kind=${kind}`, why });
@@ -35,6 +34,6 @@ export function nextStep({ overview, jobs, newestRankings }: Standing): NextStep
   if (improved > sampled) return start("policy.sample", "Sample responses", "the new policy has not written for the annotators yet");
   if (rewarded > improved) return start("policy.ppo", "Improve with PPO", "the reward model is newer than the policy");
   if (overview.open_tasks.ranking > 0) return { name: "Rank", to: "rank", why: `${overview.open_tasks.ranking.toLocaleString()} ranking tasks are open` };
-  if (overview.rankings > (newestRankings?.count ?? 0)) return start("rewardmodel.train", "Train a reward model", "people have ranked more than any reward model has seen");
+  if (overview.rankings_since_snapshot > 0) return start("rewardmodel.train", "Train a reward model", "people have ranked what no reward model has seen");
   return start("policy.sample", "Sample responses", "nothing is open to rank");
 }

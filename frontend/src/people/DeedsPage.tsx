@@ -2,6 +2,7 @@ import { useState } from "react";
 import { useDeeds, useMembers } from "../api/members";
 import { useSlug } from "../api/project";
 import type { Deed } from "../api/shapes";
+import { useWhole } from "../api/whole";
 import { Button } from "../look/Button";
 import { Field } from "../look/Field";
 import { Page } from "../look/Page";
@@ -17,6 +18,7 @@ export function DeedsPage() {
   const [did, setDid] = useState("");
   const deeds = useDeeds(slug, { by, did });
   const members = useMembers(slug);
+  useWhole(members);
   const rows = (deeds.data?.pages.flatMap((page) => page.results) ?? []) as Deed[];
   const kinds = deeds.data?.pages[0]?.kinds ?? [];
   const people = (members.data?.pages.flatMap((page) => page.results) ?? []).filter((each) => each.role !== "annotator" || each.has_account);

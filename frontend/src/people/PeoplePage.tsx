@@ -3,6 +3,7 @@ import { messageOf } from "../api/client";
 import { exportPerson, useChangeMember, useDecideQualification, useMembers, useQualifications } from "../api/members";
 import { useRole, useSlug } from "../api/project";
 import type { Member, Qualification, Role } from "../api/shapes";
+import { useWhole } from "../api/whole";
 import { Button } from "../look/Button";
 import { Card } from "../look/Card";
 import { Page } from "../look/Page";
@@ -23,6 +24,7 @@ export function PeoplePage() {
   const wanted = useDeferredValue(text.trim());
   const members = useMembers(slug, wanted);
   const qualifications = useQualifications(slug);
+  useWhole(qualifications);
   const [erasing, setErasing] = useState<Member | null>(null);
   const rows = members.data?.pages.flatMap((page) => page.results) ?? [];
   const decided = qualifications.data?.pages.flatMap((page) => page.results) ?? [];

@@ -1,8 +1,7 @@
 import type { Quality } from "../api/shapes";
-import { percent } from "../look/numbers";
+import { ordinal, percent } from "../look/numbers";
 import { Quiet } from "../look/states";
 import { Table } from "../look/Table";
-import { ordinal } from "../rank/words";
 import { Panel } from "./Panel";
 import styles from "./Quality.module.css";
 import { Whisker } from "./Whisker";

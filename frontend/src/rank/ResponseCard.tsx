@@ -4,9 +4,10 @@ import type { FlagName } from "../api/shapes";
 import { cx } from "../look/cx";
 import { Kbd } from "../look/Kbd";
 import { Markdown } from "../look/Markdown";
+import { ordinal } from "../look/numbers";
 import { type Board, displayOrder, isTied, letterOf, type Move, rankOf, type Rating, RATINGS, ratingOf } from "./board";
 import styles from "./Cards.module.css";
-import { ordinal, placeOf } from "./words";
+import { placeOf } from "./words";
 
 interface Props {
   id: string;

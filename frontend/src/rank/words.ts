@@ -1,10 +1,5 @@
+import { ordinal } from "../look/numbers";
 import { type Board, isTied, letterOf, missing, type Move, rankOf, ratingOf } from "./board";
-
-/** 1st, 2nd, 3rd, 4th. */
-export function ordinal(rank: number): string {
-  const ending = ["th", "st", "nd", "rd"][rank] ?? "th";
-  return `${String(rank)}${ending}`;
-}
 
 /** A, B and C. */
 function listing(names: readonly string[]): string {

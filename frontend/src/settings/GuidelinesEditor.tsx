@@ -18,7 +18,7 @@ export function GuidelinesEditor({ slug, leads }: { slug: string; leads: boolean
     <Card title="Guidelines" aside={rows[0] && <Quiet>version {rows[0].version}</Quiet>}>
       {versions.isPending && <Skeleton lines={4} />}
       {versions.isError && <ErrorNote error={versions.error} onRetry={() => void versions.refetch()} />}
-      {versions.data && <Editor key={rows[0]?.version ?? 0} slug={slug} newest={rows[0]} leads={leads} />}
+      {versions.data && <Editor slug={slug} newest={rows[0]} leads={leads} />}
       {rows.length > 1 && <Older versions={rows.slice(1)} />}
       {versions.hasNextPage && (
         <Button look="quiet" small onClick={() => void versions.fetchNextPage()}>
@@ -32,17 +32,18 @@ export function GuidelinesEditor({ slug, leads }: { slug: string; leads: boolean
 function Editor({ slug, newest, leads }: { slug: string; newest: GuidelinesVersion | undefined; leads: boolean }) {
   const publish = usePublishGuidelines(slug);
   const { say } = useToasts();
-  const [text, setText] = useState(newest?.text ?? "");
+  const [written, setWritten] = useState<string | null>(null); // null: what is published stands there
+  const text = written ?? newest?.text ?? "";
   const next = (newest?.version ?? 0) + 1;
   if (!leads) return newest ? <Markdown text={newest.text} /> : <Quiet>Nobody has written any yet.</Quiet>;
   const go = (): void => {
-    publish.mutate(text, { onSuccess: () => { say(`Version ${String(next)} is published. Annotators are shown it once.`); } });
+    publish.mutate(text, { onSuccess: () => { setWritten(null); say(`Version ${String(next)} is published. Annotators are shown it once.`); } });
   };
   return (
     <div className={styles["stack"]}>
       <div className={styles["editor"]}>
         <Field label="Text, in Markdown">
-          {(wiring) => <textarea {...wiring} rows={12} dir="auto" value={text} onChange={(event) => { setText(event.target.value); }} />}
+          {(wiring) => <textarea {...wiring} rows={12} dir="auto" value={text} onChange={(event) => { setWritten(event.target.value); }} />}
         </Field>
         <section className={styles["preview"]} aria-label="Preview">
           <h3>Preview</h3>

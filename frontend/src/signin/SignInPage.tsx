@@ -4,7 +4,7 @@ import { Button } from "../look/Button";
 import { Field } from "../look/Field";
 import { Mark } from "../look/Mark";
 import { useTitle } from "../look/Page";
-import { ErrorNote } from "../look/states";
+import { ErrorNote, Quiet } from "../look/states";
 import styles from "./SignInPage.module.css";
 
 export function SignInPage() {
@@ -39,6 +39,7 @@ export function SignInPage() {
           <Button type="submit" look="go" disabled={signIn.isPending}>
             {signIn.isPending ? "Signing in…" : "Sign in"}
           </Button>
+          <Quiet>Forgotten it? Whoever runs this Laurel can give you a new password.</Quiet>
         </form>
       </div>
     </main>
