@@ -33,9 +33,8 @@ def eventually_ranked(page, count):
 
 def two_tasks_at_hand(page):
     """Wait until the next task is prefetched: until the page itself has the answers to both its requests."""
-    page.wait_for_function(
-        "performance.getEntriesByType('resource').filter(({ name }) => name.endsWith('/leases')).length >= 2"
-    )
+    answered = "performance.getEntriesByType('resource').filter(({ name }) => name.endsWith('/leases')).length >= 2"
+    comes_to(lambda: page.evaluate(answered), wanted=True)
 
 
 def letter_of(page, beginning):

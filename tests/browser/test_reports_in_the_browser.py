@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from browser_world import PHONE, until
+from browser_world import PHONE, comes_to, until
 from playwright.sync_api import expect
 
 from labeling import reports
@@ -63,7 +63,7 @@ def test_after_a_submission_the_next_task_is_told_and_begins_at_its_top(world, s
     page.keyboard.press("Enter")
     expect(page.get_by_text("Submitted. The next task is here.")).to_have_count(1)
     expect(page.locator("#main")).to_be_focused()
-    page.wait_for_function("scrollY === 0")
+    comes_to(lambda: page.evaluate("scrollY"), 0)
     for key in "a7b6c5d4":
         page.keyboard.press(key)
     page.keyboard.press("Enter")
