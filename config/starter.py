@@ -50,6 +50,7 @@ WORDS = [
     "river",
 ]
 FIRST_SAMPLES = 120
+SAMPLING = {"temperature": 0.8, "top_p": 0.9}  # so small a model breaks words at its unlikely tokens
 """Prompts that the first sampling answers; enough to rank for a while, and soon done."""
 
 
@@ -147,7 +148,7 @@ def publish_policy(project: Project, named: str = "") -> Checkpoint:
 
 def set_in_motion(project: Project) -> None:
     """Let the model write for the annotators now, and again whenever PPO has improved it."""
-    config = {"max_prompts": FIRST_SAMPLES}
+    config = {"max_prompts": FIRST_SAMPLES, **SAMPLING}
     jobs.start(project=project, kind="policy.sample", name="first stories", config=config)
     schedules.create(
         project=project,
