@@ -50,7 +50,9 @@ class ImportCommand(BaseCommand):
         project = project_named(chosen["project"])
         if not file.is_file():
             raise CommandError(f"There is no file {file}.")
-        with tqdm(total=2 * file.stat().st_size, unit="B", unit_scale=True, desc=file.name, leave=False) as bar:
+        total = 2 * file.stat().st_size
+        # A bar is for a person: `disable=None` draws none where nobody looks at a terminal.
+        with tqdm(total=total, unit="B", unit_scale=True, desc=file.name, leave=False, disable=None) as bar:
             options = Options(
                 source=chosen["source"],
                 only=frozenset(chosen["only"]),

@@ -30,7 +30,7 @@ class Command(BaseCommand):
         project = project_named(options["project"])
         if not 1 <= options["annotators"] <= len(PERSONAS):
             raise CommandError(f"--annotators lies between 1 and {len(PERSONAS)}.")
-        with tqdm(total=options["labels"], unit="ranking", disable=options["verbosity"] == 0) as bar:
+        with tqdm(total=options["labels"], unit="ranking", disable=options["verbosity"] == 0 or None) as bar:
             try:
                 given = simulate(
                     project=project,

@@ -45,7 +45,7 @@ class Command(BaseCommand):
         with tempfile.TemporaryDirectory() as folder:
             try:
                 lines = read_texts(file) if kind == "text" else records.read_lines(STRICT[kind], file)
-                shown = tqdm(lines, desc=kind, unit=" lines", leave=False)
+                shown = tqdm(lines, desc=kind, unit=" lines", leave=False, disable=None)
                 card = records.write_lines(shown, Path(folder), kind=kind)
             except (records.RecordError, OSError) as error:
                 raise CommandError(str(error)) from error

@@ -66,7 +66,11 @@ class Command(BaseCommand):
     def wait_for(self, job: Job) -> None:
         """Show its progress until it is over."""
         with tqdm(
-            total=1.0, desc=job.kind, bar_format="{desc} {percentage:3.0f}% |{bar}| {postfix}", leave=False
+            total=1.0,
+            desc=job.kind,
+            bar_format="{desc} {percentage:3.0f}% |{bar}| {postfix}",
+            leave=False,
+            disable=None,  # none where nobody looks at a terminal
         ) as bar:
             while not job.is_over and job.state != Job.State.PAUSED:
                 time.sleep(LOOK_SECONDS)
