@@ -2,9 +2,8 @@
 
 The steps are ordinary jobs (`policy.pretrain`, `policy.sft` twice) done by the ordinary program in run folders. The
 second fine-tuning reads the plain stories only, those with one straight plot in common words: a model of this size
-makes sense in nothing richer. A build
-that is stopped goes on from its last savepoint; a step that is finished is not done again; a step whose settings or
-data have changed is.
+makes sense in nothing richer. A build that is stopped goes on from its last savepoint; a step that is finished is not
+done again; a step whose settings or data have changed is.
 """
 
 from __future__ import annotations
