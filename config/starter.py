@@ -125,10 +125,10 @@ def passwords_in_force() -> Iterable[tuple[str, str, str]]:
 
 
 def bring_in_words(project: Project) -> None:
-    """The starter's prompts, each with a demonstration task, and its demonstrations."""
+    """The starter's prompts, each with a demonstration task, and the stories that its model learned last."""
     options = imports.Options(source="starter")
     imports.import_prompts(project=project, path=STARTER / "prompts.jsonl", options=options, demonstrate=True)
-    for file in sorted((STARTER / "demonstrations").glob("*.jsonl")):
+    for file in sorted((STARTER / "demonstrations").glob("first_*.jsonl")):
         imports.import_demonstrations(project=project, path=file, options=options)
 
 

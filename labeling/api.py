@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any, ClassVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
 from rest_framework.exceptions import ValidationError
@@ -15,6 +15,7 @@ from rest_framework.views import APIView
 from labeling import acknowledgements, days, demonstrations, drafts, progress, queue, rankings, rounds
 from labeling import serializers as shapes
 from training import access
+from training.api.asking import asker, parsed
 from training.models import Membership
 from training.records import Placement
 
@@ -22,16 +23,9 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from rest_framework.request import Request
-    from rest_framework.serializers import Serializer
 
-    from training.models import User
 
 KIND = OpenApiParameter("kind", str, required=True, enum=["ranking", "demonstration"])
-
-
-def asker(request: Request) -> User:
-    """Who asks; the permission classes let nobody anonymous in."""
-    return cast("User", request.user)
 
 
 class Pace(BaseThrottle):
@@ -60,13 +54,6 @@ class LabelingView(APIView):
     """What all addresses of the reading room share."""
 
     throttle_classes = (Pace,)
-
-
-def parsed(shape: type[Serializer[Any]], data: Any) -> dict[str, Any]:
-    """The request's body, or a 400 that names its fields."""
-    serializer = shape(data=data)
-    serializer.is_valid(raise_exception=True)
-    return cast("dict[str, Any]", serializer.validated_data)
 
 
 def placements_of(said: dict[str, Any]) -> list[Placement]:

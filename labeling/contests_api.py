@@ -9,9 +9,10 @@ from rest_framework import serializers
 from rest_framework.response import Response as Answer
 
 from labeling import contests
-from labeling.api import LabelingView, asker, parsed
+from labeling.api import LabelingView
 from labeling.serializers import EstimateSerializer
 from training import access
+from training.api.asking import asker, parsed
 from training.models import Checkpoint
 
 if TYPE_CHECKING:

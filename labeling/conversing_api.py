@@ -10,9 +10,10 @@ from rest_framework.exceptions import ValidationError
 from rest_framework.response import Response as Answer
 
 from labeling import conversing
-from labeling.api import LabelingView, asker, parsed
+from labeling.api import LabelingView
 from labeling.serializers import RecordedSerializer, SavedSerializer
 from training import access
+from training.api.asking import asker, parsed
 
 if TYPE_CHECKING:
     from uuid import UUID

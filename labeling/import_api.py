@@ -15,8 +15,9 @@ from rest_framework.parsers import MultiPartParser
 from rest_framework.response import Response as Answer
 
 from labeling import imports, lines
-from labeling.api import LabelingView, asker, parsed
+from labeling.api import LabelingView
 from training import access
+from training.api.asking import asker, parsed
 from training.refusals import Refusal
 
 if TYPE_CHECKING:

@@ -13,6 +13,7 @@ from django.db.models import F, Q
 from django.utils.timezone import now
 
 from training.models import Checkpoint, Job, Project, User
+from training.records import LARGEST_RANKING, SMALLEST_RANKING
 
 
 class Kind(models.TextChoices):
@@ -75,7 +76,7 @@ class LabelingSettings(models.Model):
 
     project = models.OneToOneField(Project, on_delete=models.CASCADE, primary_key=True, related_name="labeling")
     responses_per_task = models.PositiveSmallIntegerField(
-        default=4, validators=[MinValueValidator(2), MaxValueValidator(9)]
+        default=4, validators=[MinValueValidator(SMALLEST_RANKING), MaxValueValidator(LARGEST_RANKING)]
     )
     overlap = models.PositiveSmallIntegerField(default=1, validators=[MinValueValidator(1)])
     lease_seconds = models.PositiveIntegerField(default=1800, validators=[MinValueValidator(30)])
@@ -94,7 +95,8 @@ class LabelingSettings(models.Model):
         verbose_name_plural = "labeling settings"
         constraints = [
             models.CheckConstraint(
-                condition=Q(responses_per_task__gte=2, responses_per_task__lte=9), name="two_to_nine_responses_a_task"
+                condition=Q(responses_per_task__gte=SMALLEST_RANKING, responses_per_task__lte=LARGEST_RANKING),
+                name="two_to_nine_responses_a_task",
             ),
             models.CheckConstraint(
                 condition=Q(overlap__gte=1, skip_limit__gte=1, lease_seconds__gte=1),

@@ -9,10 +9,11 @@ from rest_framework import serializers
 from rest_framework.response import Response as Answer
 
 from labeling import asking, curating
-from labeling.api import LabelingView, asker, parsed
+from labeling.api import LabelingView
 from labeling.models import Prompt, Split
 from labeling.serializers import MessageSerializer
 from training import access
+from training.api.asking import asker, parsed
 from training.api.paging import CURSOR, LARGEST_ID, page, page_of
 
 if TYPE_CHECKING:

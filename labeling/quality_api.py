@@ -9,9 +9,10 @@ from rest_framework import serializers
 from rest_framework.response import Response as Answer
 
 from labeling import quality
-from labeling.api import LabelingView, asker, parsed
+from labeling.api import LabelingView
 from labeling.serializers import EstimateSerializer
 from training import access
+from training.api.asking import asker, parsed
 
 if TYPE_CHECKING:
     from rest_framework.request import Request

@@ -9,10 +9,11 @@ from rest_framework import serializers
 from rest_framework.response import Response as Answer
 
 from labeling import reports
-from labeling.api import LabelingView, asker, parsed
+from labeling.api import LabelingView
 from labeling.models import Report
 from labeling.serializers import RecordedSerializer
 from training import access
+from training.api.asking import asker, parsed
 from training.api.paging import CURSOR, page, page_of
 
 if TYPE_CHECKING:
@@ -90,3 +91,8 @@ class Settle(LabelingView):
     def post(self, request: Request, report_id: int) -> Answer:
         """Say that the report was looked at, and needs nobody else."""
         return Answer(ReportSerializer(reports.settle(by=asker(request), report_id=report_id)).data)
+
+    @extend_schema(responses=ReportSerializer, tags=["labeling"])
+    def delete(self, request: Request, report_id: int) -> Answer:
+        """Take that back: the report waits for somebody again."""
+        return Answer(ReportSerializer(reports.reopen(by=asker(request), report_id=report_id)).data)

@@ -9,11 +9,12 @@ from rest_framework import serializers
 from rest_framework.response import Response as Answer
 
 from labeling import review, reviewing, submissions
-from labeling.api import LabelingView, asker, parsed
+from labeling.api import LabelingView
 from labeling.models import Demonstration, Judgement, Kind, Lease, Standing, Task
 from labeling.serializers import MessageSerializer
 from labeling.submission_api import WordSerializer
 from training import access
+from training.api.asking import asker, parsed
 from training.api.paging import CURSOR, LARGEST_ID, before
 
 if TYPE_CHECKING:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from rest_framework import serializers
 
 from labeling.models import Kind
+from training.records import LARGEST_RANKING
 
 if TYPE_CHECKING:
     from labeling.queue import Handout
@@ -94,7 +95,7 @@ class PlacementSerializer(serializers.Serializer[Any]):
     """One response's dense rank (1 is the best, ties share one) and rating (1 to 7)."""
 
     response = serializers.UUIDField()
-    rank = serializers.IntegerField(min_value=1, max_value=9)
+    rank = serializers.IntegerField(min_value=1, max_value=LARGEST_RANKING)
     rating = serializers.IntegerField(min_value=1, max_value=7)
     flags = serializers.ListField(child=serializers.CharField(max_length=64), max_length=32, default=list)
 

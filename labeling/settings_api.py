@@ -11,12 +11,14 @@ from rest_framework.exceptions import ValidationError
 from rest_framework.response import Response as Answer
 
 from labeling import leading, qualification, queue
-from labeling.api import LabelingView, asker, parsed
+from labeling.api import LabelingView
 from labeling.models import Guidelines, LabelingSettings, Qualification
 from labeling.project_settings import LabelSetSerializer
 from training import access, people
+from training.api.asking import asker, parsed
 from training.api.paging import CURSOR, LARGEST_ID, page, page_of
 from training.models import Membership
+from training.records import LARGEST_RANKING, SMALLEST_RANKING
 
 if TYPE_CHECKING:
     from rest_framework.request import Request
@@ -74,7 +76,7 @@ class AllSettingsSerializer(serializers.ModelSerializer[LabelingSettings]):
 class SettingsChangeSerializer(serializers.Serializer[Any]):
     """What is to be otherwise from now on; what is left out stays."""
 
-    responses_per_task = serializers.IntegerField(min_value=2, max_value=9, required=False)
+    responses_per_task = serializers.IntegerField(min_value=SMALLEST_RANKING, max_value=LARGEST_RANKING, required=False)
     overlap = serializers.IntegerField(min_value=1, max_value=100, required=False)
     overlap_percent = serializers.IntegerField(min_value=0, max_value=100, required=False)
     extra_below = serializers.IntegerField(min_value=1, max_value=100, allow_null=True, required=False)

@@ -9,9 +9,10 @@ from rest_framework import serializers
 from rest_framework.response import Response as Answer
 
 from labeling import standing
-from labeling.api import LabelingView, asker
+from labeling.api import LabelingView
 from labeling.quality_api import AgreementSerializer
 from training import access
+from training.api.asking import asker
 
 if TYPE_CHECKING:
     from rest_framework.request import Request

@@ -13,7 +13,7 @@ from rest_framework.exceptions import ValidationError
 from rest_framework.response import Response as Answer
 
 from labeling import drafts, submissions
-from labeling.api import LabelingView, asker, parsed, placements_of
+from labeling.api import LabelingView, placements_of
 from labeling.models import Demonstration, Judgement, Kind, Lease
 from labeling.serializers import (
     DemonstrationSerializer,
@@ -24,6 +24,7 @@ from labeling.serializers import (
     lease_body,
 )
 from training import access
+from training.api.asking import asker, parsed
 from training.api.paging import CURSOR, page, page_of
 
 if TYPE_CHECKING:

@@ -32,11 +32,10 @@ from rest_framework.views import APIView
 
 from labeling import asking, conversations, queue
 from labeling import serializers as labeling_shapes
-from labeling.api import parsed
 from labeling.prompt_api import ConversationSerializer
 from policy import named, upstream
 from training import access, datasets, jobs
-from training.api.people import asker
+from training.api.asking import asker, parsed
 from training.artifacts import Store, seal
 from training.records import RecordError, RewardLine, write_lines
 from training.refusals import Refusal

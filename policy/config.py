@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from training import size
 from training.config import Bounds, ConfigError, check
+from training.records import LARGEST_RANKING, SMALLEST_RANKING
 from training.size import AnySize, Precision
 
 if TYPE_CHECKING:
@@ -16,7 +17,6 @@ Count = Annotated[int, Bounds(minimum=1)]
 Rate = Annotated[float, Bounds(above=0, below=1)]
 Share = Annotated[float, Bounds(minimum=0, maximum=1)]
 OptimizerName = Literal["adamw", "muon"]
-LARGEST_RANKING = 9
 AlarmAction = Literal["note", "pause", "stop", "roll_back"]
 
 
@@ -388,9 +388,9 @@ class SampleConfig:
                 f"min_new_tokens {self.min_new_tokens} leaves no room below max_new_tokens {self.max_new_tokens}",
                 {"min_new_tokens": "must be less than max_new_tokens"},
             )
-        if self.place and not 2 <= self.responses_per_prompt <= LARGEST_RANKING:
+        if self.place and not SMALLEST_RANKING <= self.responses_per_prompt <= LARGEST_RANKING:
             raise ConfigError(
-                f"{self.responses_per_prompt} responses to a prompt cannot be ranked: people rank 2 to "
-                f"{LARGEST_RANKING} (place=false keeps them out of the queue)",
-                {"responses_per_prompt": f"must be 2 to {LARGEST_RANKING} where place is true"},
+                f"{self.responses_per_prompt} responses to a prompt cannot be ranked: people rank "
+                f"{SMALLEST_RANKING} to {LARGEST_RANKING} (place=false keeps them out of the queue)",
+                {"responses_per_prompt": f"must be {SMALLEST_RANKING} to {LARGEST_RANKING} where place is true"},
             )

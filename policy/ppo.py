@@ -28,11 +28,12 @@ from policy.team import assemble
 from policy.watch import Watch, strongest
 from training import config as configs
 from training.lm import distributed, savepoints
-from training.lm.backbone import parameter_count, save_policy
+from training.lm.backbone import context_of, parameter_count, save_policy
 from training.lm.generation import Sampling
 from training.lm.masked import masked_mean, masked_var, whiten
 from training.program import Interrupted, Paused
 from training.records import PromptLine, read_lines
+from training.texts import NoText
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -245,7 +246,7 @@ def _introduce(course: Course, prompts: int, place: Place) -> None:
 def _prompts(course: Course) -> tuple[list[Prompt], list[Prompt]]:
     """Read the prompts of the splits train and valid; without valid ones, the first of train stand in to be shown."""
     run, team = course.run, course.team
-    longest = team.policy.config.max_position_embeddings - course.config.max_new_tokens
+    longest = context_of(team.policy) - course.config.max_new_tokens
     found: dict[str, list[Prompt]] = {"train": [], "valid": [], "test": []}
     too_long = 0
     for line in read_lines(PromptLine, run.input("prompts")):
@@ -265,7 +266,7 @@ def _text(course: Course) -> tuple[ptx.TextStream | None, ptx.HeldOutText | None
     run, config, encoder = course.run, course.config, course.team.encoder
     if not run.has_input("text"):
         if config.ptx_coef:
-            raise ptx.NoText("ptx_coef mixes plain text in: name a text dataset as the input text, or set it to 0")
+            raise NoText("ptx_coef mixes plain text in: name a text dataset as the input text, or set it to 0")
         return None, None
     train, valid = ptx.read_text(run.input("text"), encoder)
     stream, held_out = None, None

@@ -21,7 +21,7 @@ from training.lm.encoder import Encoder
 from training.lm.logprobs import autocast, linear_cross_entropy, matmul_dtype, trunk_and_head
 from training.lm.packing import Document, reading_windows, text_windows
 from training.program import Interrupted
-from training.texts import read_texts
+from training.texts import NoText, read_texts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -40,12 +40,6 @@ CHAT_TEMPLATE = (
     "{% if add_generation_prompt %}<|assistant|>{% endif %}"
 )
 ALL_WINDOWS = None
-
-
-class NoText(ValueError):  # noqa: N818
-    """There is nothing to learn from or to measure on."""
-
-    code = "no_text"
 
 
 @dataclass(frozen=True, slots=True)
@@ -265,7 +259,7 @@ def _given(run: Run, config: PretrainConfig, device: torch.device) -> tuple[Any,
     """Load the policy to go on from; a bare base model gets what it lacks to be taught conversations later."""
     folder = run.input("policy")
     model = backbone.load_to_train(folder, config, device)
-    longest = getattr(model.config, "max_position_embeddings", config.context)
+    longest = backbone.context_of(model)
     if config.context > longest:
         raise ConfigError(
             f"context {config.context} is longer than the {longest} tokens that the given policy can see",

@@ -14,7 +14,7 @@ import torch
 
 from training.lm.logprobs import autocast, linear_cross_entropy, trunk_and_head
 from training.lm.packing import Document, reading_windows, text_windows
-from training.records import TextLine, read_lines
+from training.texts import NoText, read_texts
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -26,12 +26,6 @@ if TYPE_CHECKING:
 
 VALID_WINDOWS = 64
 """Windows of held-out text that a look measures."""
-
-
-class NoText(ValueError):  # noqa: N818
-    """There is no text to mix in."""
-
-    code = "no_text"
 
 
 class TextStream:
@@ -96,7 +90,7 @@ class HeldOutText:
 def read_text(path: Path, encoder: Encoder) -> tuple[list[Document], list[Document]]:
     """Encode a text dataset: what to learn on (split train) and what to measure on (split valid)."""
     found: dict[str, list[Document]] = {"train": [], "valid": [], "test": []}
-    for line in read_lines(TextLine, path):
+    for line in read_texts(path):
         found[line.split].append(Document(np.array(encoder.plain_ids(line.text), dtype=np.int32), line.weight))
     return found["train"], found["valid"]
 

@@ -13,7 +13,6 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 import torch
-from transformers import AutoConfig
 
 from policy.config import SampleConfig
 from policy.engines import BuiltIn, Server
@@ -171,7 +170,7 @@ def _prompts(run: Run, config: SampleConfig, authors: Sequence[str]) -> list[Pro
     for by in authors:
         folder = run.input(by)
         encoder = backbone.load_encoder(folder)
-        longest = AutoConfig.from_pretrained(folder).max_position_embeddings - config.max_new_tokens
+        longest = backbone.context_of(folder) - config.max_new_tokens
         short = [line for line in short if len(encoder.prompt_ids(line.prompt)) <= longest]
     if len(short) < len(lines):
         run.reporter.note(

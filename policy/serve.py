@@ -115,7 +115,7 @@ class Shelf:
         model, encoder = backbone.load_policy(folder, self.device)
         model.set_attn_implementation(attention.NAME)
         generator = Generator(model, end_id=encoder.eos_id, pad_id=encoder.pad_id, decode=encoder.text)
-        return LoadedPolicy(generator, encoder, model.config.max_position_embeddings)
+        return LoadedPolicy(generator, encoder, backbone.context_of(model))
 
     def _take(self, shelf: OrderedDict[str, Model], digest: str, load: Callable[[Path], Model]) -> Model:
         if digest not in shelf:

@@ -10,6 +10,7 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,6 +18,7 @@ import torch
 
 from policy.config import SFTConfig
 from policy.preflight import check_ends
+from policy.ptx import text_nats
 from training import config as configs
 from training.config import ConfigError
 from training.lm import adapters, attention, backbone, distributed, optim, savepoints
@@ -252,7 +254,7 @@ class Shown:
 
 def _read(run: Run, encoder: Encoder, model: Any, config: SFTConfig) -> Shown:
     """Encode the demonstrations by their split; say how many had to be shortened, or left out."""
-    longest = int(getattr(model.config, "max_position_embeddings", 0)) or 2**31
+    longest = backbone.context_of(model)
     parts: dict[str, list[Conversation]] = {"train": [], "valid": [], "test": []}
     prompts: dict[tuple[Message, ...], None] = {}
     shortened = left_out = 0
@@ -364,8 +366,7 @@ def _learn(
         total += weight * float(nats.detach())
     rows = distributed.at_most(config.micro_batch_tokens // config.text_context, len(windows))
     for part, weight in distributed.deal([windows[start : start + rows] for start in range(0, len(windows), rows)]):
-        ids = torch.from_numpy(part.astype(np.int64)).to(model.device)
-        nats = spread(lambda ids=ids: _text_nats(model, ids, config))  # type: ignore[misc]
+        nats = spread(partial(text_nats, model, part, config.precision))
         (nats * (weight * config.text_share / windows[:, 1:].size)).backward()  # type: ignore[no-untyped-call]
     norm = distributed.finish_gradients(adapters.trainable(model), config.max_grad_norm)
     optimizer.step()
@@ -386,10 +387,3 @@ def _nats(model: Any, pack: PackedConversations, config: SFTConfig) -> torch.Ten
             input_ids=pack.ids, position_ids=pack.position_ids, use_cache=False, layout=pack.layout
         ).last_hidden_state
     return linear_cross_entropy(hidden[0].index_select(0, pack.predicting_at), head, pack.targets)
-
-
-def _text_nats(model: Any, ids: torch.Tensor, config: SFTConfig) -> torch.Tensor:
-    trunk, head = trunk_and_head(model)
-    with autocast(config.precision, ids.device):
-        hidden = trunk(input_ids=ids[:, :-1], use_cache=False).last_hidden_state
-    return linear_cross_entropy(hidden.flatten(0, 1), head, ids[:, 1:].flatten())

@@ -77,7 +77,7 @@ class Scorer:
         self.model, self.encoder = model, encoder
         self.device = next(model.parameters()).device
         self.mean, self.std = float(model.config.reward_mean), float(model.config.reward_std)
-        self.max_tokens: int = model.config.max_position_embeddings
+        self.max_tokens = backbone.context_of(model)
 
     @property
     def knows_doubt(self) -> bool:

@@ -493,7 +493,7 @@ def _normalise(run: Run, student: Student, material: Material, stopping: Callabl
     shown = [line for line in read_lines(DemonstrationLine, run.input("demonstrations")) if line.split == "train"]
     if not shown:
         return "responses"
-    whole = model_config.max_position_embeddings  # as they will be scored, whatever length was learned from
+    whole = backbone.context_of(student.scales.model)  # as they will be scored, whatever length was learned from
     trees = [tree_of(student.encoder, line.prompt, [line.response], max_tokens=whole)[0] for line in shown]
     with student.exact():
         scored = student.scores(trees, stopping)

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 SALT = "training.invitation"
 DAYS = 7
+ERASED = "erased-"
+"""How the user names begin of those who were erased."""
 Role = Membership.Role
 
 
@@ -204,6 +206,8 @@ def accept(*, token: str, username: str, name: str, password: str) -> User:
     invitation = invited_by(token)
     user = User(username=User.normalize_username(username.strip()), name=name.strip())
     wrong: dict[str, list[str]] = {}
+    if user.username.startswith(ERASED):
+        wrong["username"] = [f"No user name begins with {ERASED}."]
     try:
         user.clean_fields(exclude=["password"])
         user.validate_unique()
@@ -219,6 +223,17 @@ def accept(*, token: str, username: str, name: str, password: str) -> User:
     user.save()
     take_place(invitation, user)
     return user
+
+
+@transaction.atomic
+def change_password(*, user: User, new: str) -> None:
+    """Give someone a new password. Raises BadAccount."""
+    try:
+        validate_password(new, user)
+    except ValidationError as error:
+        raise BadAccount(None, new=error.messages) from error
+    user.set_password(new)
+    user.save(update_fields=["password"])
 
 
 @transaction.atomic
@@ -383,7 +398,7 @@ def forget(person: User) -> None:
     AuthToken.objects.filter(user=person).delete()
     AccessAttempt.objects.filter(username=person.username).delete()
     Invitation.objects.filter(accepted_by=person).update(meant_for="")
-    person.username, person.name = f"erased-{person.pk}", f"annotator-{person.pk}"
+    person.username, person.name = f"{ERASED}{person.pk}", f"annotator-{person.pk}"
     person.first_name = person.last_name = person.email = ""
     person.is_active = person.is_staff = person.is_superuser = False
     person.last_login = None

@@ -26,6 +26,8 @@ SPLITS: tuple[Split, ...] = ("train", "valid", "test")
 ROLES: tuple[Role, ...] = ("system", "user", "assistant")
 WORDS: tuple[Word, ...] = ("a", "a_slight", "tie", "b_slight", "b")
 LARGEST = sys.float_info.max
+SMALLEST_RANKING, LARGEST_RANKING = 2, 9
+"""How many responses people rank at once: fewer compare nothing, more are beyond what one keeps in mind."""
 _ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False)
 
 

@@ -21,6 +21,12 @@ VALID_SHARE = TEST_SHARE = 0.05
 PIECE_CHARACTERS = 2048
 
 
+class NoText(ValueError):  # noqa: N818 - named for what is missing
+    """There is no text to learn from or to measure on."""
+
+    code = "no_text"
+
+
 def read_texts(path: Path) -> Iterator[TextLine]:
     """Read a dataset's folder, a file of text or of JSON lines, or all of these in a folder, in the order of names.
 

@@ -1,9 +1,10 @@
 """Rebuild the starter model: pre-train on children's books, fine-tune on the starter's stories, write its card.
 
-The steps are ordinary jobs (`policy.pretrain`, `policy.sft` twice) done by the ordinary program in run folders. The
-second fine-tuning reads the plain stories only, those with one straight plot in common words: a model of this size
-makes sense in nothing richer. A build that is stopped goes on from its last savepoint; a step that is finished is not
-done again; a step whose settings or data have changed is.
+The steps are ordinary jobs (`policy.pretrain`, then `policy.sft` thrice) done by the ordinary program in run folders.
+Each fine-tuning reads simpler stories than the one before, down to those that a first reader tells in short sentences
+and those told from outlines (`outlines.py`): a model of this size makes sense in nothing richer. A build that is
+stopped goes on from its last savepoint; a step that is finished is not done again; a step whose settings or data have
+changed is.
 """
 
 from __future__ import annotations
@@ -13,13 +14,16 @@ import gzip
 import hashlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
+from policy.starter import outlines
 from training import artifacts, program
 from training.lm import attention, backbone
 from training.lm.generation import Generator, Sampling
@@ -62,14 +66,28 @@ PRETRAIN: dict[str, Any] = {
     "evaluations": 16,
 }
 SFT: dict[str, Any] = {
-    "epochs": 1,
     "optimizer": "muon",
     "batch_conversations": 16,
     "learning_rate": 1e-3,
 }
-PLAIN_SFT: dict[str, Any] = SFT | {"epochs": 5, "dropout": 0.1}
-PLAIN = "plain_"
-"""How the names of the plain stories' files begin."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lesson:
+    """One fine-tuning: the manners of the stories that it reads, and what its settings add to `SFT`."""
+
+    manners: tuple[str, ...]
+    config: dict[str, Any]
+
+
+RICH, PLAIN, FIRST, OUTLINE = "rich", "plain", "first", "outline"
+LESSONS = (
+    Lesson((RICH, PLAIN), {"epochs": 1, "dropout": 0.0}),
+    Lesson((PLAIN, FIRST), {"epochs": 1, "dropout": 0.0}),
+    Lesson((OUTLINE,), {"epochs": 1, "dropout": 0.0}),
+)
+OUTLINED = 26_000
+"""Stories told from outlines."""
 SAMPLING = Sampling(max_new_tokens=160, temperature=0.8, top_p=0.8, seed=SEED)
 SAMPLES_SHOWN = 10
 
@@ -101,14 +119,14 @@ def build(text: Path, work: Path, out: Path) -> None:
     """Do every step that is not done yet, and put the finished model at `out` in one rename."""
     store = artifacts.Store(work / "store")
     books = _dataset(store, work / "text", text_lines(text), kind="text")
-    stories = _dataset(store, work / "demonstrations", demonstrations(), kind="demonstrations")
-    plain = _dataset(
-        store, work / "plain", (line for line in demonstrations() if is_plain(line)), kind="demonstrations"
-    )
     compiles = shutil.which("c++") is not None or shutil.which("g++") is not None
     pretrained = _do(work, store, "policy.pretrain", {**PRETRAIN, "compile": compiles}, {"text": books})
-    told = _do(work, store, "policy.sft", SFT, {"policy": store.put(pretrained), "demonstrations": stories})
-    tuned = _do(work, store, "policy.sft", PLAIN_SFT, {"policy": store.put(told), "demonstrations": plain})
+    tuned = pretrained
+    for lesson in LESSONS:
+        lines = (line for line in stories() if manner(line) in lesson.manners)
+        read = _dataset(store, work / "-".join(lesson.manners), lines, kind="demonstrations")
+        inputs = {"policy": store.put(tuned), "demonstrations": read}
+        tuned = _do(work, store, "policy.sft", SFT | lesson.config, inputs)
     draft = out.parent / f".partial-{out.name}-{uuid4().hex}"
     shutil.copytree(tuned, draft, ignore=shutil.ignore_patterns("manifest.json", "card.json"))
     card = make_card(pretrained, tuned)
@@ -170,9 +188,18 @@ def demonstrations() -> Iterator[DemonstrationLine]:
             )
 
 
-def is_plain(line: DemonstrationLine) -> bool:
-    """Say whether a story is one of the plain ones."""
-    return line.id.removeprefix("starter-").startswith(PLAIN)
+def stories() -> Iterator[DemonstrationLine]:
+    """Give all stories: those written one by one, then those told from outlines on topics of their own."""
+    yield from demonstrations()
+    kept = {line.group for line in demonstrations()}
+    kept |= {topic(json.loads(line)["prompt"]) for line in PROMPTS.read_text().splitlines()}
+    yield from outlines.told(OUTLINED, seed=SEED, without=kept)
+
+
+def manner(line: DemonstrationLine) -> str:
+    """Say how a story is told, which its name begins with: from an outline, for first readers, plainly, or richly."""
+    told = re.split("[_-]", line.id.removeprefix("starter-"))[0]
+    return told if told in {PLAIN, FIRST, OUTLINE} else RICH
 
 
 def topic(prompt: str) -> str:
@@ -186,6 +213,7 @@ def make_card(pretrained: Path, tuned: Path) -> dict[str, Any]:
     card: dict[str, Any] = json.loads((tuned / "card.json").read_text())
     card["name"] = "starter"
     card["demonstrations"] = sum(line.split == "train" for line in demonstrations())
+    card["outlines"], card["outlined"] = len(outlines.outlines()), OUTLINED
     card["pretraining"] = {name: base[name] for name in ("kind", "config", "seed", "inputs", "evaluation", "versions")}
     card["samples"] = {
         "sampling": {
@@ -238,9 +266,9 @@ rebuilds it.
 - Pre-trained from nothing on {base["train_tokens"]:,} tokens of public-domain children's books:
   {base["valid_bits_per_character"]:.3f} bits per character on {base["valid_characters"]:,} characters of held-out
   books.
-- Fine-tuned on {card["demonstrations"]:,} stories written for this project, then on the
-  {tuned["train_demonstrations"]:,} plain ones among them: {tuned["valid_loss"]:.3f} nats per token on
-  {tuned["valid_demonstrations"]:,} plain stories of held-out topics (step {tuned["chosen_step"]} of {tuned["steps"]}).
+- Fine-tuned on {card["demonstrations"]:,} stories written for this project one by one and on {card["outlined"]:,} told
+  from {card["outlines"]} outlines, the simplest last: {tuned["valid_loss"]:.3f} nats per token on
+  {tuned["valid_demonstrations"]:,} more from outlines, of held-out topics.
 - Settings, digests of the data and versions: `card.json`.
 
 ## {len(card["samples"]["rows"])} samples that nobody picked

@@ -74,6 +74,31 @@ def test_signing_out_ends_the_session(ada):
     assert ada.request.get("/api/v1/session").status == 401
 
 
+def test_someone_changes_their_password_and_comes_in_with_it(ada):
+    ada.locator("summary", has_text="Menu").click()
+    ada.get_by_role("link", name="Password").click()
+    for label, typed in (
+        ("The one you have", "not this one"),
+        ("The new one", "nine-otters-in-a-boat"),
+        ("The new one, once more", "nine-otters-in-a-goat"),
+    ):
+        ada.get_by_label(label, exact=True).fill(typed)
+    ada.get_by_role("button", name="Change it").click()
+    expect(ada.get_by_text("These are two different ones.")).to_be_visible()
+    ada.get_by_label("The new one, once more").fill("nine-otters-in-a-boat")
+    ada.get_by_role("button", name="Change it").click()
+    expect(ada.get_by_text("This is not it.")).to_be_visible()
+    ada.get_by_label("The one you have").fill(PASSWORD)
+    ada.get_by_role("button", name="Change it").click()
+    expect(ada.get_by_text("Your password is changed.")).to_be_visible()
+    ada.locator("summary", has_text="Menu").click()
+    ada.get_by_role("button", name="Sign out").click()
+    ada.get_by_label("User name").fill("ada")
+    ada.get_by_label("Password").fill("nine-otters-in-a-boat")
+    ada.get_by_role("button", name="Sign in").click()
+    expect(ada.get_by_role("heading", name="Password")).to_be_visible()
+
+
 def test_every_page_answers_the_question_mark(world, lea):
     for address in ("", "/jobs", "/jobs/new", "/schedules", "/models", "/datasets", "/rank"):
         lea.goto(f"/p/bedtime{address}")
@@ -108,7 +133,7 @@ def furnished(world):
         "starting": ["/jobs/new?kind=policy.ppo", "/schedules/new"],
         "labels": ["/quality", "/review", f"/review/{disputed.pk}", "/prompts"],
         "project": ["/settings", "/people"],
-        "leading": ["/prompts/import", "/deeds", "/nowhere", "/new-project", "/tokens"],
+        "leading": ["/prompts/import", "/deeds", "/nowhere", "/new-project", "/tokens", "/password"],
     }
 
 
@@ -158,7 +183,7 @@ def test_every_page_can_be_used_by_everyone(furnished, sign_in, name, screen, so
     page = sign_in(name, screen=screen, reduced_motion="reduce")
     found = []
     for address in [address for sort in sorts for address in furnished[sort]]:
-        settled(page, address if address in {"/new-project", "/tokens"} else f"/p/bedtime{address}")
+        settled(page, address if address in {"/new-project", "/tokens", "/password"} else f"/p/bedtime{address}")
         found += violations(page)
     assert not found, "\n".join(found)
 

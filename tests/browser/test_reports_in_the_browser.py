@@ -32,6 +32,10 @@ def test_a_report_is_read_on_the_review_page_and_its_prompt_retired(world, sign_
     until(vera, "projects/bedtime/reports?settled=true", "it.results[0]?.settled_by === 'Vera'")
     assert Prompt.objects.get().retired_at is not None
     assert Task.objects.get().state == "retired"
+    vera.get_by_role("button", name="Undo").click()
+    expect(reported).to_contain_text("Ada")
+    assert Prompt.objects.get().retired_at is None
+    comes_to(lambda: Task.objects.get().state, "open")
 
 
 def test_a_report_that_was_looked_at_leaves_the_page_and_a_researcher_sees_none(world, sign_in):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import textwrap
@@ -11,7 +12,9 @@ import time
 
 import pytest
 from django.conf import settings
+from django.core.management.base import CommandError
 
+from config.management.commands import up
 from config.runner import Program, Runner
 from training.machine import born
 
@@ -125,3 +128,28 @@ def test_what_programs_say_carries_their_name():
     while not said and time.monotonic() < end:
         time.sleep(0.01)
     assert said == ["web       | hello"]
+
+
+def test_an_address_is_refused_by_name_if_it_is_taken_or_nobodys():
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with pytest.raises(CommandError, match=f"Port {port} is not free"):
+            up.refuse_taken("127.0.0.1", port)
+    up.refuse_taken("127.0.0.1", port)
+    with pytest.raises(CommandError, match="is no address of this machine"):
+        up.refuse_taken("nowhere.invalid", port)
+
+
+def test_an_address_of_the_sixth_version_is_one_too():
+    try:
+        probe = socket.create_server(("::1", 0), family=socket.AF_INET6)
+    except OSError as error:
+        pytest.skip(f"this machine has no ::1: {error}")
+    with probe:
+        port = probe.getsockname()[1]
+        with pytest.raises(CommandError, match=f"Port {port} is not free"):
+            up.refuse_taken("::1", port)
+    up.refuse_taken("::1", port)
+    assert up.Welcome(up.Command(), "::1", port).address == f"http://[::1]:{port}"

@@ -137,6 +137,21 @@ def test_a_reported_prompt_stays_until_someone_who_reviews_has_looked(project, a
     assert browser(ada).post(address, {"reason": "broken"}).status_code == 201
 
 
+def test_that_a_report_was_looked_at_can_be_taken_back_unless_it_was_made_anew(project, ada, lea, browser):
+    factories.TaskFactory(of=project)
+    address = f"/api/v1/leases/{take(browser(ada))['id']}/report"
+    number = browser(ada).post(address, {"reason": "broken"}).json()["id"]
+    settle = f"/api/v1/reports/{number}/settle"
+    browser(lea).post(settle)
+    for _ in range(2):
+        assert browser(lea).delete(settle).json()["settled_by"] is None
+    assert [row["id"] for row in browser(lea).get(f"{PROJECT}/reports").json()["results"]] == [number]
+    browser(lea).post(settle)
+    anew = browser(ada).post(address, {"reason": "harmful"}).json()["id"]
+    assert browser(lea).delete(settle).json()["settled_by"] == "Lea"
+    assert [row["id"] for row in browser(lea).get(f"{PROJECT}/reports").json()["results"]] == [anew]
+
+
 def test_who_may_read_and_settle_reports(project, ada, ben, charlie, browser):
     factories.TaskFactory(of=project)
     lease = take(browser(ada))

@@ -13,11 +13,12 @@ from hypothesis import strategies as st
 from ppo_cast import FAST, Cast, teach
 
 from policy import ptx
-from policy.ptx import NoText, TextStream
+from policy.ptx import TextStream
 from training import artifacts
 from training.lm.packing import Document
 from training.program import open_run
 from training.records import TextLine, write_lines
+from training.texts import NoText
 
 DOCUMENTS = [Document(np.arange(4, 4 + 30 + 7 * i, dtype=np.int32) % 256) for i in range(5)]
 

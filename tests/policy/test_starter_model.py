@@ -50,8 +50,8 @@ def test_every_story_is_a_few_plain_sentences():
 
 def test_the_settings_are_settings():
     parse(PretrainConfig, build.PRETRAIN)
-    parse(SFTConfig, build.SFT)
-    parse(SFTConfig, build.PLAIN_SFT)
+    for lesson in build.LESSONS:
+        parse(SFTConfig, build.SFT | lesson.config)
 
 
 def test_the_simplest_books_are_read_most_often():
@@ -83,14 +83,16 @@ def small(monkeypatch):
     shape = {"hidden": 16, "layers": 1, "heads": 2, "feed_forward": 32, "vocabulary": 300, "max_context": 512}
     steps = {"tokens": 2048, "context": 32, "batch_windows": 8, "micro_batch_windows": 8, "evaluations": 1}
     monkeypatch.setattr(build, "PRETRAIN", {**shape, **steps})
-    monkeypatch.setattr(build, "SFT", {"epochs": 1, "batch_conversations": 16})
-    monkeypatch.setattr(build, "PLAIN_SFT", {"epochs": 1, "batch_conversations": 8})
+    monkeypatch.setattr(build, "SFT", {"batch_conversations": 16})
+    monkeypatch.setattr(build, "LESSONS", [build.Lesson(lesson.manners, {"epochs": 1}) for lesson in build.LESSONS])
     monkeypatch.setattr(build, "SAMPLING", build.Sampling(max_new_tokens=8))
-    few = [story for story in STORIES if story.split == "valid"][:24] + STORIES[:16]
-    plain = [story for story in STORIES if build.is_plain(story)]
-    few += plain[:40] + [story for story in plain if story.split == "valid"][:8]
-    few = list({story.id: story for story in few}.values())
+    told = defaultdict(list)
+    for story in STORIES:
+        told[build.manner(story), story.split].append(story)
+    few = [story for (_, split), stories in sorted(told.items()) for story in stories[: 24 if split == "train" else 8]]
     monkeypatch.setattr(build, "demonstrations", lambda: iter(few))
+    monkeypatch.setattr(build, "OUTLINED", 24)
+    monkeypatch.setattr(build.outlines, "HELD_OUT", 0.3)
     monkeypatch.setattr(build.shutil, "which", lambda _: None)
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
 
@@ -122,7 +124,7 @@ def test_one_command_builds_the_model_goes_on_when_it_was_stopped_and_does_no_st
     digest = artifacts.verify(out)
     assert build.main(arguments) == program.FINISHED
     assert artifacts.verify(out) == digest
-    assert len(list(work.glob("policy.*/attempt-*"))) == 4  # one for each step, and one that was stopped
+    assert len(list(work.glob("policy.*/attempt-*"))) == 5  # one for each step, and one that was stopped
     card = json.loads((out / "card.json").read_text())
     assert card["pretraining"]["evaluation"]["valid_bits_per_character"] > 0
     assert len(card["samples"]["rows"]) == build.SAMPLES_SHOWN

@@ -111,6 +111,12 @@ def test_a_link_is_good_once(project, link):
     assert not User.objects.filter(username="olga").exists()
 
 
+def test_nobody_takes_the_name_that_is_kept_for_who_was_erased(project, link):
+    refused = APIClient().post(link, NEW | {"username": "erased-7"})
+    assert (refused.status_code, set(refused.json()["fields"])) == (422, {"username"})
+    assert APIClient().post(link, NEW).status_code == 201
+
+
 def test_someone_with_an_account_joins_as_who_they_are(project, link):
     elsewhere = User.objects.create_user("otto", password="a long password")
     assert signed_in(elsewhere).post(link, {}).status_code == 201

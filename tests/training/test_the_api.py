@@ -82,6 +82,30 @@ def test_too_many_wrong_passwords_lock_the_name_for_a_while(rhea, settings):
     assert right.status_code == 429
 
 
+def test_a_new_password_opens_the_door_keeps_this_browser_in_and_sends_the_others_away(rhea):
+    here, elsewhere = APIClient(), APIClient()
+    for browser in (here, elsewhere):
+        browser.post("/api/v1/session", {"username": "rhea", "password": "a long password"})
+    refused = here.patch("/api/v1/session", {"current": "a wrong one", "new": "another long one"})
+    assert (refused.status_code, set(refused.json()["fields"])) == (422, {"current"})
+    weak = here.patch("/api/v1/session", {"current": "a long password", "new": "password"})
+    assert (weak.status_code, set(weak.json()["fields"])) == (422, {"new"})
+    assert here.patch("/api/v1/session", {"current": "a long password", "new": "another long one"}).status_code == 204
+    assert here.get("/api/v1/session").status_code == 200
+    assert elsewhere.get("/api/v1/session").status_code == 401
+    assert elsewhere.post("/api/v1/session", {"username": "rhea", "password": "a long password"}).status_code == 403
+    assert elsewhere.post("/api/v1/session", {"username": "rhea", "password": "another long one"}).status_code == 200
+
+
+def test_nobody_has_no_password_to_change_and_guesses_at_one_lock_the_name(rhea, settings):
+    settings.AXES_FAILURE_LIMIT = 3
+    client = APIClient()
+    assert client.patch("/api/v1/session", {"current": "a", "new": "b"}).status_code == 401
+    client.post("/api/v1/session", {"username": "rhea", "password": "a long password"})
+    guesses = [client.patch("/api/v1/session", {"current": "wrong", "new": "another long one"}) for _ in range(3)]
+    assert [each.status_code for each in guesses] == [422, 422, 429]
+
+
 def test_a_token_is_told_once_and_speaks_for_its_owner_until_it_is_ended(client, dataset):
     made = client.post("/api/v1/tokens").json()
     program = APIClient(HTTP_AUTHORIZATION=f"Token {made['token']}")

@@ -11,9 +11,9 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from training import access, schedules
+from training.api.asking import asker, parsed
 from training.api.machine_work import JobDetailSerializer, ReferencesField, in_my_projects
 from training.api.paging import CURSOR, PROJECT, one, page, page_of
-from training.api.people import asker
 from training.models import Job, Schedule
 
 if TYPE_CHECKING:
@@ -126,9 +126,7 @@ class Schedules(APIView):
     @extend_schema(request=NewScheduleSerializer, responses={201: ScheduleSerializer}, tags=["schedules"])
     def post(self, request: Request) -> Response:
         """Make a schedule."""
-        given = NewScheduleSerializer(data=request.data)
-        given.is_valid(raise_exception=True)
-        said = given.validated_data
+        said = parsed(NewScheduleSerializer, request.data)
         project = access.membership_of(asker(request), said.pop("project"), *access.RESEARCHERS).project
         when = schedules.When(**said.pop("trigger"))
         schedule = schedules.create(project=project, when=when, by=asker(request), **said)
@@ -147,9 +145,7 @@ class OneSchedule(APIView):
     def patch(self, request: Request, schedule_id: int) -> Response:
         """Change a schedule, or switch it on or off."""
         schedule = whole(request, schedule_id, *access.RESEARCHERS)
-        given = ScheduleChangeSerializer(data=request.data)
-        given.is_valid(raise_exception=True)
-        said = given.validated_data
+        said = parsed(ScheduleChangeSerializer, request.data)
         when = schedules.When(**said.pop("trigger")) if "trigger" in said else None
         schedules.change(schedule, when=when, **said)
         return Response(ScheduleSerializer(shown().get(pk=schedule.pk)).data)

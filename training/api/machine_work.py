@@ -11,8 +11,8 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from training import access, jobs, report
+from training.api.asking import asker, parsed
 from training.api.paging import CURSOR, PROJECT, one, page, page_of, whole_number
-from training.api.people import asker
 from training.kinds import all_kinds, is_offered, kind_named
 from training.models import Attempt, Job, Metric
 
@@ -214,9 +214,7 @@ class Jobs(APIView):
     @extend_schema(request=NewJobSerializer, responses={201: JobDetailSerializer}, tags=["jobs"])
     def post(self, request: Request) -> Response:
         """Start a job."""
-        given = NewJobSerializer(data=request.data)
-        given.is_valid(raise_exception=True)
-        said = given.validated_data
+        said = parsed(NewJobSerializer, request.data)
         project = access.membership_of(asker(request), said.pop("project"), *access.RESEARCHERS).project
         job = jobs.start(project=project, by=asker(request), **said)
         return Response(JobDetailSerializer(job).data, status=201)

@@ -17,8 +17,9 @@ from rest_framework.throttling import AnonRateThrottle
 from rest_framework.views import APIView
 
 from training import access, audit, people
+from training.api.asking import asker, parsed
 from training.api.paging import CURSOR, LARGEST_ID, page, page_of, whole_number
-from training.api.people import SessionSerializer, UserSerializer, asker, session_of
+from training.api.people import SessionSerializer, UserSerializer, session_of
 from training.models import Deed, Invitation, Membership, Project
 
 if TYPE_CHECKING:
@@ -28,13 +29,6 @@ PERSON = OpenApiParameter("by", int, description="Only what this person did.")
 DID = OpenApiParameter("did", str, description="Only deeds of this kind.")
 NAMED = OpenApiParameter("q", str, description="Only people whose name or user name holds this.")
 BACKEND = "django.contrib.auth.backends.ModelBackend"
-
-
-def parsed(shape: type[serializers.Serializer[Any]], data: Any) -> dict[str, Any]:
-    """The request's body, or a 400 that names its fields."""
-    given = shape(data=data)
-    given.is_valid(raise_exception=True)
-    return dict(given.validated_data)
 
 
 def led(request: Request, slug: str) -> Project:

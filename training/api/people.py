@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
-from django.contrib.auth import authenticate, login, logout
+from django.contrib.auth import authenticate, login, logout, update_session_auth_hash
 from django.utils.decorators import method_decorator
 from django.views.decorators.csrf import csrf_protect, ensure_csrf_cookie
 from drf_spectacular.utils import OpenApiResponse, extend_schema, extend_schema_field, inline_serializer
@@ -16,6 +16,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from training import access, people, projects
+from training.api.asking import asker, parsed
 from training.api.paging import CURSOR, page, page_of
 from training.models import Membership, Project, User
 from training.refusals import Refusal
@@ -29,11 +30,6 @@ class WrongPassword(Refusal):
 
     code, status = "wrong_password", 403
     message = "This name and password do not belong together."
-
-
-def asker(request: Request) -> User:
-    """Who asks; the permission classes let nobody anonymous in."""
-    return cast("User", request.user)
 
 
 class UserSerializer(serializers.ModelSerializer[User]):
@@ -62,6 +58,13 @@ class MembershipSerializer(serializers.ModelSerializer[Membership]):
     class Meta:
         model = Membership
         fields = ["project", "role"]
+
+
+class PasswordChangeSerializer(serializers.Serializer[Any]):
+    """The password that someone has, and the one that they want."""
+
+    current = serializers.CharField(max_length=500, trim_whitespace=False, write_only=True)
+    new = serializers.CharField(max_length=500, trim_whitespace=False, write_only=True)
 
 
 class SessionSerializer(serializers.Serializer[Any]):
@@ -102,13 +105,26 @@ class Session(APIView):
     @extend_schema(request=CredentialsSerializer, responses=SessionSerializer, tags=["people"])
     def post(self, request: Request) -> Response:
         """Sign in."""
-        given = CredentialsSerializer(data=request.data)
-        given.is_valid(raise_exception=True)
-        user = authenticate(request._request, **given.validated_data)  # noqa: SLF001 (the lock-out marks Django's own)
+        given = parsed(CredentialsSerializer, request.data)
+        user = authenticate(request._request, **given)  # noqa: SLF001 (the lock-out marks Django's own)
         if user is None:
             raise WrongPassword
         login(request._request, user)  # noqa: SLF001
         return session_of(user)
+
+    @extend_schema(request=PasswordChangeSerializer, responses={204: None}, tags=["people"])
+    def patch(self, request: Request) -> Response:
+        """Change my password. Every other browser of mine is signed out; tokens go on until they are ended."""
+        user = asker(request)
+        if not user.is_authenticated:
+            raise NotAuthenticated
+        given = parsed(PasswordChangeSerializer, request.data)
+        # Asked as at the door, so that guesses are counted and lock the name.
+        if authenticate(request._request, username=user.username, password=given["current"]) is None:  # noqa: SLF001
+            raise people.BadAccount("The password that you have is another one.", current=["This is not it."])
+        people.change_password(user=user, new=given["new"])
+        update_session_auth_hash(request._request, user)  # noqa: SLF001
+        return Response(status=204)
 
     @extend_schema(responses={204: None}, tags=["people"])
     def delete(self, request: Request) -> Response:
@@ -212,9 +228,7 @@ class Projects(APIView):
         by = asker(request)
         if not people.may_create(by):
             raise access.NotAllowed("Those who lead a project may create another one: ask one of them.")
-        given = NewProjectSerializer(data=request.data)
-        given.is_valid(raise_exception=True)
-        project = people.create_project(by=by, **given.validated_data)
+        project = people.create_project(by=by, **parsed(NewProjectSerializer, request.data))
         return Response(ProjectDetailSerializer(access.membership_of(by, project.slug)).data, status=201)
 
 
@@ -233,9 +247,6 @@ class OneProject(APIView):
     def patch(self, request: Request, slug: str) -> Response:
         """Give the project another name or description; its short name stays."""
         membership = access.membership_of(asker(request), slug, *access.ADMINS)
-        given = ProjectChangeSerializer(data=request.data)
-        given.is_valid(raise_exception=True)
-        membership.project = people.change_project(
-            project=membership.project, by=asker(request), **given.validated_data
-        )
+        wanted = parsed(ProjectChangeSerializer, request.data)
+        membership.project = people.change_project(project=membership.project, by=asker(request), **wanted)
         return Response(ProjectDetailSerializer(membership).data)

@@ -16,9 +16,9 @@ from rest_framework.views import APIView
 
 from training import access, artifacts, checkpoints
 from training.api import files
+from training.api.asking import asker
 from training.api.machine_work import in_my_projects
 from training.api.paging import CURSOR, PROJECT, one, page, page_of
-from training.api.people import asker
 from training.measures import all_measures
 from training.models import Champion, Checkpoint, Dataset
 from training.refusals import Refusal

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from training.size import AnySize
 
 CPU = torch.device("cpu")
+NO_LIMIT = 2**31 - 1
 transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]  # a trainer speaks through its events
 
 
@@ -69,9 +70,13 @@ def load_encoder(path: Path | str, model: Any | None = None) -> Encoder:
     return encoder
 
 
-def context_of(path: Path | str) -> int:
-    """Tell how many tokens the model in a folder reads at most, without loading it."""
-    return int(AutoConfig.from_pretrained(str(path)).max_position_embeddings)
+def context_of(model: Any) -> int:
+    """Tell how many tokens a model reads at most: one that is loaded, or one in a folder, which is not loaded for it.
+
+    A model whose positions have no end (ALiBi, recurrent ones) has NO_LIMIT.
+    """
+    config = AutoConfig.from_pretrained(str(model)) if isinstance(model, str | Path) else model.config
+    return getattr(config.get_text_config(), "max_position_embeddings", None) or NO_LIMIT
 
 
 def scorer_from_policy(

@@ -8,6 +8,7 @@ ends.
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -150,7 +151,8 @@ def _has_window(config: Any) -> bool:
     """Whether some layer sees only part of what came before."""
     window = getattr(config, "sliding_window", None)
     layers = getattr(config, "layer_types", None) or ["sliding_attention" if window else "full_attention"]
-    return any(layer != "full_attention" for layer in layers) and (window or 0) < config.max_position_embeddings
+    whole = getattr(config, "max_position_embeddings", sys.maxsize)
+    return any(layer != "full_attention" for layer in layers) and (window or 0) < whole
 
 
 def _states(trunk: Any, ids: list[int]) -> Tensor:

@@ -60,7 +60,7 @@ class Welcome:
     """Says, once, where the pages are and who may sign in, as soon as the web server answers."""
 
     def __init__(self, command: Command, host: str, port: int) -> None:
-        self.command, self.address = command, f"http://{host}:{port}"
+        self.command, self.address = command, f"http://{f'[{host}]' if ':' in host else host}:{port}"
         self.asked_at, self.is_said = 0.0, False
 
     def __call__(self) -> None:
@@ -89,11 +89,15 @@ class Welcome:
 
 
 def refuse_taken(host: str, port: int) -> None:
-    """Refuse by name a port that someone else listens on."""
-    with socket.socket() as probe:
+    """Refuse by name an address that is not this machine's, and a port that someone else listens on."""
+    try:
+        (family, *_, address), *_ = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except socket.gaierror as error:
+        raise CommandError(f"{host} is no address of this machine ({error}): leave --host out, or name one") from error
+    with socket.socket(family) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind((host, port))
+            probe.bind(address)
         except OSError as error:
             raise CommandError(f"Port {port} is not free ({error}). Choose another: PORT=8100 make run") from error
 

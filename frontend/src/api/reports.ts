@@ -15,11 +15,14 @@ export function useReports(slug: string, settled: boolean) {
   });
 }
 
-/** Say that a report was looked at. */
+/** Say that a report was looked at, or take that back. */
 export function useSettleReport(slug: string) {
   const queries = useQueryClient();
   return useMutation({
-    mutationFn: (report: number) => answer(client.POST("/api/v1/reports/{report_id}/settle", { params: { path: { report_id: report } } })),
+    mutationFn: ({ report, settled }: { report: number; settled: boolean }) => {
+      const params = { path: { report_id: report } };
+      return answer(settled ? client.POST("/api/v1/reports/{report_id}/settle", { params }) : client.DELETE("/api/v1/reports/{report_id}/settle", { params }));
+    },
     onSettled: () => queries.invalidateQueries({ queryKey: ["reports", slug] }),
   });
 }

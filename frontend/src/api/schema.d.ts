@@ -1106,7 +1106,8 @@ export interface paths {
         put?: never;
         /** @description Say that the report was looked at, and needs nobody else. */
         post: operations["reports_settle_create"];
-        delete?: never;
+        /** @description Take that back: the report waits for somebody again. */
+        delete: operations["reports_settle_destroy"];
         options?: never;
         head?: never;
         patch?: never;
@@ -1204,7 +1205,8 @@ export interface paths {
         delete: operations["session_destroy"];
         options?: never;
         head?: never;
-        patch?: never;
+        /** @description Change my password. Every other browser of mine is signed out; tokens go on until they are ended. */
+        patch: operations["session_partial_update"];
         trace?: never;
     };
     "/api/v1/submissions/{lease_id}": {
@@ -2425,6 +2427,11 @@ export interface components {
         PatchedMemberChangeRequest: {
             role?: components["schemas"]["RoleEnum"];
             active?: boolean;
+        };
+        /** @description The password that someone has, and the one that they want. */
+        PatchedPasswordChangeRequest: {
+            current?: string;
+            new?: string;
         };
         /** @description What a project is to be called from now on. */
         PatchedProjectChangeRequest: {
@@ -5617,6 +5624,35 @@ export interface operations {
             };
         };
     };
+    reports_settle_destroy: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                report_id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description No response body */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description A refusal. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+        };
+    };
     rewards: {
         parameters: {
             query?: never;
@@ -5913,6 +5949,37 @@ export interface operations {
             cookie?: never;
         };
         requestBody?: never;
+        responses: {
+            /** @description No response body */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description A refusal. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Refusal"];
+                };
+            };
+        };
+    };
+    session_partial_update: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["PatchedPasswordChangeRequest"];
+            };
+        };
         responses: {
             /** @description No response body */
             204: {

@@ -39,3 +39,9 @@ export function useSignOut() {
     onSuccess: () => { changePerson(queries, null); },
   });
 }
+
+export function useChangePassword() {
+  return useMutation({
+    mutationFn: (body: { current: string; new: string }) => answer(client.PATCH("/api/v1/session", { body })),
+  });
+}

@@ -36,6 +36,7 @@ const NewProjectPage = lazy(() => import("../settings/NewProjectPage").then((eac
 const PeoplePage = lazy(() => import("../people/PeoplePage").then((each) => ({ default: each.PeoplePage })));
 const DeedsPage = lazy(() => import("../people/DeedsPage").then((each) => ({ default: each.DeedsPage })));
 const JoinPage = lazy(() => import("../people/JoinPage").then((each) => ({ default: each.JoinPage })));
+const PasswordPage = lazy(() => import("../signin/PasswordPage").then((each) => ({ default: each.PasswordPage })));
 const TokensPage = lazy(() => import("../tokens/TokensPage").then((each) => ({ default: each.TokensPage })));
 const DemonstratePage = lazy(() => import("../demonstrate/DemonstratePage").then((each) => ({ default: each.DemonstratePage })));
 
@@ -70,6 +71,7 @@ export function Pages({ onHelp }: { onHelp: () => void }) {
       <Route path="/join/:token" element={<Join />} />
       <Route element={<Shell onHelp={onHelp} />}>
         <Route path="/tokens" element={<TokensPage />} />
+        <Route path="/password" element={<PasswordPage />} />
         <Route path="/new-project" element={<NewProjectPage />} />
         <Route path="/no-project" element={<NoProject />} />
         <Route path="/p/:slug/*" element={<ProjectPages />} />

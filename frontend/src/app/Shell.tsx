@@ -42,7 +42,7 @@ export function Shell({ onHelp }: { onHelp: () => void }) {
           <Mark />
           <span>Laurel</span>
         </Link>
-        <nav className={styles["tabs"]} aria-label="Pages">
+        <nav className={styles["tabs"]} data-sideways="paper" aria-label="Pages">
           {links}
         </nav>
         <div className={styles["place"]} ref={setBar} />
@@ -54,7 +54,7 @@ export function Shell({ onHelp }: { onHelp: () => void }) {
         </Menu>
       </header>
       {here?.pages && (
-        <nav className={styles["pages"]} aria-label={`Pages of ${here.name}`}>
+        <nav className={styles["pages"]} data-sideways="paper" aria-label={`Pages of ${here.name}`}>
           {here.pages.map((page) => (
             <NavLink key={page.path} to={`${project}/${page.path}`}>
               {page.name}
@@ -145,6 +145,7 @@ function Menu({ name, slug, mine, onHelp, children }: MenuProps) {
         {mine && <NavLink to={`/p/${slug ?? ""}/mine`}>What you did</NavLink>}
         {mayCreate && <NavLink to="/new-project">New project</NavLink>}
         <NavLink to="/tokens">Access tokens</NavLink>
+        <NavLink to="/password">Password</NavLink>
         <button type="button" onClick={onHelp}>
           Keys <Kbd>?</Kbd>
         </button>

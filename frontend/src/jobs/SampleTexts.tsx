@@ -33,7 +33,7 @@ export function SampleTexts({ events, alarms }: { events: readonly JobEvent[]; a
       }
     >
       {/* eslint-disable-next-line jsx-a11y/no-noninteractive-tabindex */}
-      <div className={styles["looks"]} tabIndex={0} role="region" aria-label="What it writes to the same prompts, step by step">
+      <div className={styles["looks"]} data-sideways tabIndex={0} role="region" aria-label="What it writes to the same prompts, step by step">
         <table style={{ minWidth: `${String(shown.length * COLUMN_REM)}rem` }}>
           <thead>
             <tr>

@@ -24,7 +24,7 @@ interface Props<Row> {
 export function Table<Row>({ caption, rows, columns, id, bare = false }: Props<Row>) {
   return (
     // eslint-disable-next-line jsx-a11y/no-noninteractive-tabindex
-    <div className={cx(styles["frame"], bare ? styles["bare"] : styles["stacks"])} role="group" aria-label={caption} tabIndex={0}>
+    <div className={cx(styles["frame"], bare ? styles["bare"] : styles["stacks"])} data-sideways role="group" aria-label={caption} tabIndex={0}>
       <table className={styles["table"]}>
         <thead>
           <tr>

@@ -1,16 +1,15 @@
-import { type SubmitEvent, useState } from "react";
+import { useState } from "react";
 import { useNavigate, useParams } from "react-router";
 import { ApiError } from "../api/client";
 import { useInvited, useJoin } from "../api/members";
 import { useSession } from "../api/session";
 import type { Invited } from "../api/shapes";
 import { Button, ButtonLink } from "../look/Button";
+import { Door, Slip } from "../look/Door";
 import { Field } from "../look/Field";
-import { Mark } from "../look/Mark";
 import { useTitle } from "../look/Page";
 import { Empty, ErrorNote, Quiet, Skeleton } from "../look/states";
 import { wrongAt } from "../machine/order";
-import styles from "./People.module.css";
 import { ROLES } from "./words";
 
 /** Where the link of an invitation leads: a new account, or joining as who one is. */
@@ -20,21 +19,15 @@ export function JoinPage() {
   const invited = useInvited(token);
   const session = useSession();
   return (
-    <main className={styles["join"]} id="main">
-      <div className={styles["sheet"]}>
-        <div className={styles["mark"]}>
-          <Mark size={40} />
-          <h1>{invited.data ? invited.data.project : "Laurel"}</h1>
-        </div>
-        {invited.isPending && <Skeleton lines={4} />}
-        {invited.isError && (
-          <Empty title="This link opens nothing" action={<ButtonLink to="/">To Laurel</ButtonLink>}>
-            {invited.error.message}
-          </Empty>
-        )}
-        {invited.data && <Form token={token} invited={invited.data} name={session.data?.user.name ?? null} />}
-      </div>
-    </main>
+    <Door title={invited.data ? invited.data.project : "Laurel"}>
+      {invited.isPending && <Skeleton lines={4} />}
+      {invited.isError && (
+        <Empty title="This link opens nothing" action={<ButtonLink to="/">To Laurel</ButtonLink>}>
+          {invited.error.message}
+        </Empty>
+      )}
+      {invited.data && <Form token={token} invited={invited.data} name={session.data?.user.name ?? null} />}
+    </Door>
   );
 }
 
@@ -46,10 +39,6 @@ function Form({ token, invited, name }: { token: string; invited: Invited; name:
   const wrong = join.error instanceof ApiError ? join.error.fields : {};
   const known = name !== null && !other;
   const go = { onSuccess: () => void navigate(`/p/${invited.slug}`) };
-  const submit = (event: SubmitEvent): void => {
-    event.preventDefault();
-    join.mutate(known ? { name: "" } : account, go);
-  };
   const field = (key: keyof typeof account) => ({
     required: key !== "name",
     value: account[key],
@@ -57,7 +46,7 @@ function Form({ token, invited, name }: { token: string; invited: Invited; name:
   });
   const role = ROLES[invited.role];
   return (
-    <form className={styles["form"]} onSubmit={submit} noValidate>
+    <Slip noValidate onSubmit={() => { join.mutate(known ? { name: "" } : account, go); }}>
       <p>
         {invited.invited_by === null ? "You are invited" : `${invited.invited_by} invites you`} as <b>{role.name.toLowerCase()}</b>. <Quiet>{role.may}</Quiet>
       </p>
@@ -83,6 +72,6 @@ function Form({ token, invited, name }: { token: string; invited: Invited; name:
           {other ? `Join as ${name}` : "Make another account instead"}
         </Button>
       )}
-    </form>
+    </Slip>
   );
 }

@@ -14,7 +14,7 @@ import { useToasts } from "../look/toasts";
 import { EraseDialog } from "./EraseDialog";
 import { Invitations } from "./Invitations";
 import styles from "./People.module.css";
-import { qualificationWords, ROLE_NAMES, ROLES } from "./words";
+import { isErased, qualificationWords, ROLE_NAMES, ROLES } from "./words";
 
 /** The people of a project: who may do what, who is invited, and one person's data. */
 export function PeoplePage() {
@@ -99,7 +99,7 @@ function Standing({ member, qualification }: { member: Member; qualification: Qu
   return (
     <>
       {simulated && <Tag tone="idle">simulated</Tag>}
-      {!simulated && !account && <Tag tone="idle">{member.user.username.startsWith("erased-") ? "erased" : "from a file"}</Tag>}
+      {!simulated && !account && <Tag tone="idle">{isErased(member) ? "erased" : "from a file"}</Tag>}
       {account && left !== null && (
         <Tag tone="warn">
           deactivated <Time at={left} />
@@ -173,7 +173,6 @@ function Actions({ slug, member, qualification, onErase }: ActionsProps) {
       })
       .catch((error: unknown) => { say(messageOf(error)); });
   };
-  const erased = user.username.startsWith("erased-");
   return (
     <div className={styles["actions"]}>
       {qualification?.state === "failed" && left === null && (
@@ -194,7 +193,7 @@ function Actions({ slug, member, qualification, onErase }: ActionsProps) {
       <Button small look="quiet" onClick={save} aria-label={`Export the data of ${user.name}`}>
         Export
       </Button>
-      {!erased && (
+      {!isErased(member) && (
         <Button small look="quiet" onClick={onErase} aria-label={`Erase the data of ${user.name}`}>
           Erase…
         </Button>

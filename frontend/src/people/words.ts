@@ -1,4 +1,4 @@
-import type { Qualification, Role } from "../api/shapes";
+import type { Member, Qualification, Role } from "../api/shapes";
 
 /** What each role is called, and what it may do. */
 export const ROLES: Record<Role, { name: string; may: string }> = {
@@ -9,6 +9,11 @@ export const ROLES: Record<Role, { name: string; may: string }> = {
 };
 
 export const ROLE_NAMES = Object.keys(ROLES) as Role[];
+
+/** Whether this is the row that someone left who was erased. */
+export function isErased({ user, has_account: account }: Member): boolean {
+  return !account && user.username === `erased-${String(user.id)}`;
+}
 
 /** What became of someone's first tasks, in words. */
 export function qualificationWords(found: Qualification): string {

@@ -20,7 +20,7 @@ export function Pairs({ found }: { found: Quality }) {
   const of = (one: number, other: number) => shared.find((pair) => (pair.a === one && pair.b === other) || (pair.a === other && pair.b === one))?.agreement.share ?? null;
   const picture = (
     // eslint-disable-next-line jsx-a11y/no-noninteractive-tabindex
-    <div className={styles["scroll"]} role="group" aria-label="Who agrees with whom" tabIndex={0}>
+    <div data-sideways role="group" aria-label="Who agrees with whom" tabIndex={0}>
       <table className={styles["square"]}>
         <thead>
           <tr>

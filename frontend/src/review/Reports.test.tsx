@@ -27,7 +27,7 @@ function serve(...open: Report[]): string[] {
     const path = new URL(request.url).pathname;
     const body = request.method === "GET" ? "" : await request.text();
     if (request.method !== "GET") asked.push(`${request.method} ${path} ${body}`.trim());
-    if (path.endsWith("/settle")) open.shift();
+    if (path.endsWith("/settle") && request.method === "POST") open.shift();
     const answer = path.endsWith("/reports") ? { next: null, results: open } : path.endsWith("/prompts") ? { opened: 0 } : report;
     return new Response(JSON.stringify(answer), { headers: { "Content-Type": "application/json" } });
   });
@@ -59,7 +59,8 @@ test("a report says what is wrong, with which prompt, and leads to its task; loo
   expect(link.getAttribute("dir")).toBe("auto");
   await userEvent.click(within(row).getByRole("button", { name: `I have looked at it: ${report.title}` }));
   await vi.waitFor(() => { expect(screen.queryByRole("region", { name: "Reported prompts" })).toBeNull(); });
-  expect(asked).toEqual(["POST /api/v1/reports/3/settle"]);
+  await userEvent.click(await screen.findByRole("button", { name: "Undo" }));
+  await vi.waitFor(() => { expect(asked).toEqual(["POST /api/v1/reports/3/settle", "DELETE /api/v1/reports/3/settle"]); });
 });
 
 test("its prompt is retired from here, which can be undone", async () => {
@@ -69,6 +70,7 @@ test("its prompt is retired from here, which can be undone", async () => {
   expect(screen.queryByText("Something else")).toBeNull();
   await userEvent.click(screen.getByRole("button", { name: `Retire the prompt: ${report.title}` }));
   await userEvent.click(await screen.findByRole("button", { name: "Undo" }));
-  await vi.waitFor(() => { expect(asked).toHaveLength(3); });
-  expect(asked.map((each) => /"retired":(true|false)/.exec(each)?.[1] ?? each)).toEqual(["true", "POST /api/v1/reports/3/settle", "false"]);
+  await vi.waitFor(() => { expect(asked).toHaveLength(4); });
+  const said = asked.map((each) => /"retired":(true|false)/.exec(each)?.[1] ?? each);
+  expect(said).toEqual(["true", "POST /api/v1/reports/3/settle", "false", "DELETE /api/v1/reports/3/settle"]);
 });

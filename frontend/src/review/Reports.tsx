@@ -40,13 +40,17 @@ function Reported({ slug, report }: { slug: string; report: Report }) {
   const { say } = useToasts();
   const pending = settle.isPending || change.isPending;
   const failed = (error: Error): void => { say(messageOf(error)); };
-  const looked = (): void => { settle.mutate(report.id, { onError: failed }); };
+  const settled = (on: boolean) => ({ report: report.id, settled: on });
+  const reopen = (): void => { settle.mutate(settled(false), { onError: failed }); };
+  const looked = (): void => {
+    settle.mutate(settled(true), { onSuccess: () => { say("The report is settled.", reopen); }, onError: failed });
+  };
   const retired = (on: boolean) => ({ prompts: [report.prompt], retired: on, priority: null, add_tags: [], remove_tags: [], demonstrate: false });
   const retire = (): void => {
     change.mutate(retired(true), {
       onSuccess: () => {
-        looked();
-        say("The prompt is retired: no task of it is handed out any more.", () => { change.mutate(retired(false), { onError: failed }); });
+        settle.mutate(settled(true), { onError: failed });
+        say("The prompt is retired: no task of it is handed out any more.", () => { change.mutate(retired(false), { onSuccess: reopen, onError: failed }); });
       },
       onError: failed,
     });
