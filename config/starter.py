@@ -124,11 +124,16 @@ def passwords_in_force() -> Iterable[tuple[str, str, str]]:
             yield member.user.username, member.role, told[member.user.username]
 
 
+def unread() -> list[Path]:
+    """The starter's stories for first readers, from which its model has learned nothing yet."""
+    return sorted((STARTER / "demonstrations").glob("first_*.jsonl"))
+
+
 def bring_in_words(project: Project) -> None:
-    """The starter's prompts, each with a demonstration task, and the stories that its model learned last."""
+    """The starter's prompts, each with a demonstration task, and the stories that its model has not read yet."""
     options = imports.Options(source="starter")
     imports.import_prompts(project=project, path=STARTER / "prompts.jsonl", options=options, demonstrate=True)
-    for file in sorted((STARTER / "demonstrations").glob("first_*.jsonl")):
+    for file in unread():
         imports.import_demonstrations(project=project, path=file, options=options)
 
 

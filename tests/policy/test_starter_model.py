@@ -50,7 +50,7 @@ def test_every_story_is_a_few_plain_sentences():
 
 def test_the_settings_are_settings():
     parse(PretrainConfig, build.PRETRAIN)
-    for lesson in build.LESSONS:
+    for lesson in (*build.LESSONS, *build.LESSONS_WITH_OUTLINES):
         parse(SFTConfig, build.SFT | lesson.config)
 
 
@@ -84,7 +84,9 @@ def small(monkeypatch):
     steps = {"tokens": 2048, "context": 32, "batch_windows": 8, "micro_batch_windows": 8, "evaluations": 1}
     monkeypatch.setattr(build, "PRETRAIN", {**shape, **steps})
     monkeypatch.setattr(build, "SFT", {"batch_conversations": 16})
-    monkeypatch.setattr(build, "LESSONS", [build.Lesson(lesson.manners, {"epochs": 1}) for lesson in build.LESSONS])
+    for name in ("LESSONS", "LESSONS_WITH_OUTLINES"):
+        lessons = [build.Lesson(lesson.manners, {"epochs": 1}) for lesson in getattr(build, name)]
+        monkeypatch.setattr(build, name, lessons)
     monkeypatch.setattr(build, "SAMPLING", build.Sampling(max_new_tokens=8))
     told = defaultdict(list)
     for story in STORIES:
@@ -124,13 +126,16 @@ def test_one_command_builds_the_model_goes_on_when_it_was_stopped_and_does_no_st
     digest = artifacts.verify(out)
     assert build.main(arguments) == program.FINISHED
     assert artifacts.verify(out) == digest
-    assert len(list(work.glob("policy.*/attempt-*"))) == 5  # one for each step, and one that was stopped
+    assert len(list(work.glob("policy.*/attempt-*"))) == 4  # one for each step, and one that was stopped
     card = json.loads((out / "card.json").read_text())
     assert card["pretraining"]["evaluation"]["valid_bits_per_character"] > 0
     assert len(card["samples"]["rows"]) == build.SAMPLES_SHOWN
     assert "samples that nobody picked" in (out / "README.md").read_text()
     assert AutoModelForCausalLM.from_pretrained(out).config.vocab_size == 300
     assert str(out) in capsys.readouterr().out
+    assert build.main([*arguments, "--outlines"]) == program.FINISHED
+    assert len(list(work.glob("policy.*/attempt-*"))) == 7  # the books are read, the three lessons are others
+    assert "told from outlines" in (out / "README.md").read_text()
 
 
 def test_a_step_that_fails_is_named(tmp_path, monkeypatch, capsys, books):
