@@ -39,18 +39,19 @@ function Reported({ slug, report }: { slug: string; report: Report }) {
   const change = useChangePrompts(slug);
   const { say } = useToasts();
   const pending = settle.isPending || change.isPending;
-  const failed = (error: Error): void => { say(messageOf(error)); };
+  const failed = (error: unknown): void => { say(messageOf(error)); };
   const settled = (on: boolean) => ({ report: report.id, settled: on });
-  const reopen = (): void => { settle.mutate(settled(false), { onError: failed }); };
+  // The row leaves with its report, and what is handed to `mutate` leaves with it; promises stay.
+  const reopen = (): void => { settle.mutateAsync(settled(false)).catch(failed); };
   const looked = (): void => {
-    settle.mutate(settled(true), { onSuccess: () => { say("The report is settled.", reopen); }, onError: failed });
+    settle.mutateAsync(settled(true)).then(() => { say("The report is settled.", reopen); }, failed);
   };
   const retired = (on: boolean) => ({ prompts: [report.prompt], retired: on, priority: null, add_tags: [], remove_tags: [], demonstrate: false });
   const retire = (): void => {
     change.mutate(retired(true), {
       onSuccess: () => {
         settle.mutate(settled(true), { onError: failed });
-        say("The prompt is retired: no task of it is handed out any more.", () => { change.mutate(retired(false), { onSuccess: reopen, onError: failed }); });
+        say("The prompt is retired: no task of it is handed out any more.", () => { change.mutateAsync(retired(false)).then(reopen, failed); });
       },
       onError: failed,
     });
