@@ -7,7 +7,14 @@ import json
 import pytest
 import tiny
 import torch
-from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer, pipeline
+from transformers import (
+    AutoModelForCausalLM,
+    AutoModelForSequenceClassification,
+    AutoTokenizer,
+    BloomConfig,
+    BloomForCausalLM,
+    pipeline,
+)
 
 from training.lm import backbone
 from training.lm.encoder import BadTokenizer
@@ -39,6 +46,17 @@ def test_a_plain_pipeline_talks_with_a_saved_policy_and_hears_what_our_engine_sa
         sampling=Sampling(max_new_tokens=8, temperature=0),
     )
     assert said[0]["generated_text"][-1] == {"role": "assistant", "content": encoder.text(ours.ids)}
+
+
+def test_a_model_says_how_much_it_reads_and_one_without_positions_has_no_limit(tmp_path):
+    positioned, endless = (
+        tiny.causal_lm(),
+        BloomForCausalLM(BloomConfig(vocab_size=64, hidden_size=16, n_layer=1, n_head=2)),
+    )
+    for model, wanted in ((positioned, positioned.config.max_position_embeddings), (endless, backbone.NO_LIMIT)):
+        folder = tmp_path / type(model).__name__
+        model.save_pretrained(folder)
+        assert backbone.context_of(model) == backbone.context_of(folder) == wanted
 
 
 @pytest.mark.parametrize("family", ["llama", "gpt2"])
