@@ -30,7 +30,7 @@ from training.lm.generation import Generator, Sampling
 from training.records import DemonstrationLine, Message, RecordError, TextLine, write_lines
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Collection, Iterator, Sequence
 
 HERE = Path(__file__).parent
 DEMONSTRATIONS, PROMPTS, MODEL = HERE / "demonstrations", HERE / "prompts.jsonl", HERE / "model"
@@ -129,8 +129,7 @@ def build(text: Path, work: Path, out: Path, lessons: Sequence[Lesson]) -> None:
     pretrained = _do(work, store, "policy.pretrain", {**PRETRAIN, "compile": compiles}, {"text": books})
     tuned = pretrained
     for lesson in lessons:
-        lines = (line for line in stories() if manner(line) in lesson.manners)
-        read = _dataset(store, work / "-".join(lesson.manners), lines, kind="demonstrations")
+        read = _dataset(store, work / "-".join(lesson.manners), stories(lesson.manners), kind="demonstrations")
         inputs = {"policy": store.put(tuned), "demonstrations": read}
         tuned = _do(work, store, "policy.sft", SFT | lesson.config, inputs)
     draft = out.parent / f".partial-{out.name}-{uuid4().hex}"
@@ -194,12 +193,13 @@ def demonstrations() -> Iterator[DemonstrationLine]:
             )
 
 
-def stories() -> Iterator[DemonstrationLine]:
-    """Give all stories: those written one by one, then those told from outlines on topics of their own."""
-    yield from demonstrations()
-    kept = {line.group for line in demonstrations()}
-    kept |= {topic(json.loads(line)["prompt"]) for line in PROMPTS.read_text().splitlines()}
-    yield from outlines.told(OUTLINED, seed=SEED, without=kept)
+def stories(manners: Collection[str]) -> Iterator[DemonstrationLine]:
+    """Give the stories of these manners: those written one by one, then those told from outlines on other topics."""
+    yield from (line for line in demonstrations() if manner(line) in manners)
+    if OUTLINE in manners:
+        kept = {line.group for line in demonstrations()}
+        kept |= {topic(json.loads(line)["prompt"]) for line in PROMPTS.read_text().splitlines()}
+        yield from outlines.told(OUTLINED, seed=SEED, without=kept)
 
 
 def manner(line: DemonstrationLine) -> str:
@@ -219,7 +219,7 @@ def make_card(pretrained: Path, tuned: Path, lessons: Sequence[Lesson]) -> dict[
     card: dict[str, Any] = json.loads((tuned / "card.json").read_text())
     card["name"] = "starter"
     read = {one for lesson in lessons for one in lesson.manners}
-    card["demonstrations"] = sum(line.split == "train" and manner(line) in read for line in demonstrations())
+    card["demonstrations"] = sum(line.split == "train" for line in stories(read - {OUTLINE}))
     if OUTLINE in read:
         card["outlined"] = OUTLINED
     card["pretraining"] = {name: base[name] for name in ("kind", "config", "seed", "inputs", "evaluation", "versions")}
@@ -231,15 +231,15 @@ def make_card(pretrained: Path, tuned: Path, lessons: Sequence[Lesson]) -> dict[
             "seed": SEED,
         },
         "chosen": f"the first {SAMPLES_SHOWN} held-out topics in the order of their hashes, one sample each",
-        "rows": samples(tuned, held_out_prompts()[:SAMPLES_SHOWN]),
+        "rows": samples(tuned, held_out_prompts(read)[:SAMPLES_SHOWN]),
     }
     return card
 
 
-def held_out_prompts() -> list[str]:
-    """Give one prompt for each topic that no story of the train split has, in the order of the topics' hashes."""
+def held_out_prompts(manners: Collection[str]) -> list[str]:
+    """Give one prompt for each topic that is held out from stories of these manners, in the order of their hashes."""
     by_topic: dict[str, str] = {}
-    for line in demonstrations():
+    for line in stories(set(manners) - {OUTLINE}):
         if line.split == "valid":
             by_topic.setdefault(line.group, line.prompt[0].content)
     return [by_topic[name] for name in sorted(by_topic, key=lambda name: hashlib.sha256(name.encode()).digest())]
@@ -264,14 +264,15 @@ def readable(card: dict[str, Any]) -> str:
     """Write the card for people."""
     base, tuned = card["pretraining"]["evaluation"], card["evaluation"]
     sampling = card["samples"]["sampling"]
-    last, held_out = "plain ones among them", "plain stories"
+    last, held_out, how = "plain ones among them", "plain stories", "make starter TEXT=..."
     if "outlined" in card:
         last = held_out = "stories told from outlines"
+        how = "python -m policy.starter TEXT --outlines"
     text = f"""\
 # Laurel's starter model
 
 A small causal language model ({base["parameters"]:,} parameters, Llama-style, tied embeddings, byte-level BPE) that
-tells bedtime stories of a few sentences. It knows nothing else, and it makes things up. `make starter TEXT=...`
+tells bedtime stories of a few sentences. It knows nothing else, and it makes things up. `{how}`
 rebuilds it.
 
 - Pre-trained from nothing on {base["train_tokens"]:,} tokens of public-domain children's books:

@@ -164,7 +164,11 @@ def test_the_model_in_the_box_is_small_whole_and_loads_anywhere():
     assert tokenizer.chat_template
     assert 3e6 <= model.num_parameters() <= 7e6
     card = json.loads((build.MODEL / "card.json").read_text())
-    assert len(card["samples"]["rows"]) == 10
+    read = {manner for lesson in build.LESSONS for manner in lesson.manners}
+    assert [row["prompt"] for row in card["samples"]["rows"]] == build.held_out_prompts(read)[:10]
+    assert card["config"] == build.SFT | build.LESSONS[-1].config
+    assert card["demonstrations"] == sum(line.split == "train" for line in build.stories(read))
+    assert (build.MODEL / "README.md").read_text() == build.readable(card)
 
 
 def test_the_module_says_how_it_is_used():
