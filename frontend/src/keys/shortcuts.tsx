@@ -1,4 +1,5 @@
 import { createContext, type ReactNode, useCallback, useContext, useEffect, useLayoutEffect, useMemo, useRef, useState, useSyncExternalStore } from "react";
+import { flushSync } from "react-dom";
 
 export interface Shortcut {
   /** The `key` of the keyboard event: "a", "=", "Enter", "Shift+z", "Control+Enter". */
@@ -95,7 +96,8 @@ export function KeysProvider({ children, onHelp }: { children: ReactNode; onHelp
         const found = shortcuts.find((each) => [each.keys].flat().includes(name));
         if (found !== undefined) {
           event.preventDefault();
-          found.run(event, name);
+          // Drawn before the next key comes: what a key means is decided by what the last one did.
+          flushSync(() => { found.run(event, name); });
           return;
         }
       }

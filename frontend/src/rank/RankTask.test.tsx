@@ -1,5 +1,5 @@
 import { QueryClient, QueryClientProvider } from "@tanstack/react-query";
-import { render, screen, within } from "@testing-library/react";
+import { act, render, screen, within } from "@testing-library/react";
 import userEvent from "@testing-library/user-event";
 import { MemoryRouter } from "react-router";
 import { beforeEach, describe, expect, test, vi } from "vitest";
@@ -56,6 +56,15 @@ describe("ranking by keys", () => {
     show();
     await userEvent.keyboard("a2b6c4");
     expect(order()).toEqual(["Response B, 1st, rated 6 of 7", "Response C, 2nd, rated 4 of 7", "Response A, 3rd, rated 2 of 7"]);
+  });
+
+  test("keys that come faster than the page is drawn mean what they say", () => {
+    show();
+    act(() => {
+      for (const key of ["a", "2", "b", "6", "c", "6", "Enter"]) document.body.dispatchEvent(new KeyboardEvent("keydown", { key, bubbles: true, cancelable: true }));
+    });
+    expect(order()).toEqual(["Response B, 1st, tied, rated 6 of 7", "Response C, 1st, tied, rated 6 of 7", "Response A, 2nd, rated 2 of 7"]);
+    expect(submitted.mock.calls[0]?.[0].placements.map(({ rating }) => rating)).toEqual([6, 6, 2]);
   });
 
   test("submits the whole ranking with Enter", async () => {

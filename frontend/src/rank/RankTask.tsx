@@ -43,11 +43,7 @@ interface Scene {
   turn: number;
 }
 
-/** A move, or what makes one of the board as it is by then: keys may come faster than the page is drawn. */
-type Asked = Move | ((board: Board) => Move);
-
-function stage(scene: Scene, asked: Asked): Scene {
-  const move = typeof asked === "function" ? asked(scene.board) : asked;
+function stage(scene: Scene, move: Move): Scene {
   const board = play(scene.board, move);
   return { board, words: spoken(scene.board, board, move), turn: scene.turn + 1 };
 }
@@ -188,7 +184,7 @@ function useDraftOfBoard(board: Board, change: (body: Record<string, unknown>) =
 interface KeysProps {
   board: Board;
   hasAllBad: boolean;
-  play: (asked: Asked) => void;
+  play: (move: Move) => void;
   submit: () => void;
   setDialog: (dialog: DialogName) => void;
   onGuidelines: () => void;
@@ -197,8 +193,11 @@ interface KeysProps {
 
 function useRankKeys({ board, hasAllBad, play: dispatch, submit, setDialog, onGuidelines, onLeave }: KeysProps): void {
   const letters = board.ids.map((id) => letterOf(board, id).toLowerCase());
-  const picked = (now: Board): string => now.selected ?? displayOrder(now)[0] ?? "";
-  const on = (type: "up" | "down" | "tie") => (): void => { dispatch((now) => ({ type, id: picked(now) })); };
+  const withPicked = (run: (id: string) => void) => (): void => {
+    const id = board.selected ?? displayOrder(board)[0];
+    if (id !== undefined) run(id);
+  };
+  const on = (type: "up" | "down" | "tie"): (() => void) => withPicked((id) => { dispatch({ type, id }); });
   const shortcuts: Shortcut[] = [
     {
       keys: letters,
@@ -212,13 +211,13 @@ function useRankKeys({ board, hasAllBad, play: dispatch, submit, setDialog, onGu
       does: "Rate it, 7 is the best; it moves to its place",
       run: (_event, key) => {
         const rating = Number(key);
-        if (isRating(rating)) dispatch((now) => ({ type: "rate", id: picked(now), rating }));
+        if (isRating(rating)) withPicked((id) => { dispatch({ type: "rate", id, rating }); })();
       },
     },
     { keys: ["ArrowLeft", "ArrowUp"], does: "Move it up; past another rating it takes that rating", run: on("up") },
     { keys: ["ArrowRight", "ArrowDown"], does: "Move it down", run: on("down") },
     { keys: "=", does: "Tie it with the one above", run: on("tie") },
-    { keys: "x", does: "Open its flags", run: () => { dispatch((now) => ({ type: "pick", id: picked(now) })); setDialog("flags"); } },
+    { keys: "x", does: "Open its flags", run: withPicked((id) => { dispatch({ type: "pick", id }); setDialog("flags"); }) },
     { keys: ["z", "Control+z"], shown: ["Z", "Ctrl Z"], does: "Undo", run: () => { dispatch({ type: "undo" }); } },
     { keys: ["Shift+z", "Control+Shift+z", "Control+y"], shown: ["⇧ Z", "Ctrl ⇧ Z"], does: "Redo", run: () => { dispatch({ type: "redo" }); } },
     { keys: "r", does: "Report the prompt", run: () => { setDialog("report"); } },
