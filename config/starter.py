@@ -14,6 +14,7 @@ from django.db import transaction
 from labeling import imports
 from labeling.models import Guidelines
 from policy import adoption
+from policy.starter import outlines
 from training import artifacts, checkpoints, jobs, schedules
 from training.models import Membership, Project, User
 
@@ -49,8 +50,10 @@ WORDS = [
     "pebble",
     "river",
 ]
+DEMONSTRATIONS, UNREAD = 1200, 2
+"""How many stories the project begins with, and a seed that tells others than the model has read."""
 FIRST_SAMPLES = 120
-SAMPLING = {"temperature": 0.8, "top_p": 0.9}  # so small a model breaks words at its unlikely tokens
+SAMPLING = {"temperature": 0.7, "top_p": 0.9}  # so small a model breaks words at its unlikely tokens
 """Prompts that the first sampling answers; enough to rank for a while, and soon done."""
 
 
@@ -124,17 +127,19 @@ def passwords_in_force() -> Iterable[tuple[str, str, str]]:
             yield member.user.username, member.role, told[member.user.username]
 
 
-def unread() -> list[Path]:
-    """The starter's stories for first readers, from which its model has learned nothing yet."""
-    return sorted((STARTER / "demonstrations").glob("first_*.jsonl"))
-
-
 def bring_in_words(project: Project) -> None:
-    """The starter's prompts, each with a demonstration task, and the stories that its model has not read yet."""
+    """The starter's prompts, each with a demonstration task, and stories of the kind that its model tells."""
     options = imports.Options(source="starter")
-    imports.import_prompts(project=project, path=STARTER / "prompts.jsonl", options=options, demonstrate=True)
-    for file in unread():
-        imports.import_demonstrations(project=project, path=file, options=options)
+    prompts = STARTER / "prompts.jsonl"
+    imports.import_prompts(project=project, path=prompts, options=options, demonstrate=True)
+    asked = {outlines.topic(json.loads(line)["prompt"]) for line in prompts.read_text().splitlines()}
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "starter-demonstrations.jsonl"
+        with path.open("w") as file:
+            for line in outlines.told(DEMONSTRATIONS, seed=UNREAD, without=asked):
+                story = {"id": line.id, "prompt": line.prompt[0].content, "response": line.response}
+                file.write(json.dumps(story) + "\n")
+        imports.import_demonstrations(project=project, path=path, options=options)
 
 
 def publish_policy(project: Project, named: str = "") -> Checkpoint:

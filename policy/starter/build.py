@@ -1,10 +1,9 @@
 """Rebuild the starter model: pre-train on children's books, fine-tune on the starter's stories, write its card.
 
 The steps are ordinary jobs (`policy.pretrain`, then `policy.sft` for each lesson) done by the ordinary program in run
-folders. The last lesson reads the plain stories only, those with one straight plot in common words: a model of this
-size makes sense in nothing richer. With `--outlines` it ends with stories told from outlines (`outlines.py`) instead:
-such a model keeps its thread, and learns little from feedback (decision 10). A build that is stopped goes on from its
-last savepoint; a step that is finished is not done again; a step whose settings or data have changed is.
+folders. The first lesson reads stories that were written one by one, the last one stories told from outlines
+(`outlines.py`): a model of this size keeps its thread in nothing else (decision 10). A build that is stopped goes on
+from its last savepoint; a step that is finished is not done again; a step whose settings or data have changed is.
 """
 
 from __future__ import annotations
@@ -18,7 +17,6 @@ import re
 import shutil
 import subprocess
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
@@ -69,28 +67,13 @@ SFT: dict[str, Any] = {
     "optimizer": "muon",
     "batch_conversations": 16,
     "learning_rate": 1e-3,
+    "epochs": 1,
+    "dropout": 0.0,
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Lesson:
-    """One fine-tuning: the manners of the stories that it reads, and what its settings add to `SFT`."""
-
-    manners: tuple[str, ...]
-    config: dict[str, Any]
-
-
-RICH, PLAIN, FIRST, OUTLINE = "rich", "plain", "first", "outline"
-LESSONS = (
-    Lesson((RICH, PLAIN), {"epochs": 1}),
-    Lesson((PLAIN,), {"epochs": 5, "dropout": 0.1}),
-)
-LESSONS_WITH_OUTLINES = (
-    Lesson((RICH, PLAIN), {"epochs": 1, "dropout": 0.0}),
-    Lesson((PLAIN, FIRST), {"epochs": 1, "dropout": 0.0}),
-    Lesson((OUTLINE,), {"epochs": 1, "dropout": 0.0}),
-)
-OUTLINED = 26_000
+RICH, PLAIN, OUTLINE = "rich", "plain", "outline"
+LESSONS = ((RICH, PLAIN), (OUTLINE,))
+"""The manners of the stories that each fine-tuning reads, each story once."""
+OUTLINED = 36_000
 """Stories told from outlines."""
 SAMPLING = Sampling(max_new_tokens=160, temperature=0.8, top_p=0.8, seed=SEED)
 SAMPLES_SHOWN = 10
@@ -106,12 +89,10 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("text", type=Path, metavar="TEXT", help="books as JSON lines: author, title, split, text")
     parser.add_argument("--work", type=Path, default=None, help="folder for runs (default: LAUREL_HOME/starter)")
     parser.add_argument("--out", type=Path, default=MODEL, help="where the model goes (default: policy/starter/model)")
-    parser.add_argument("--outlines", action="store_true", help="end with stories told from outlines")
     options = parser.parse_args(arguments)
     home = Path(os.environ.get("LAUREL_HOME", HERE.parents[1] / "var"))
     try:
-        lessons = LESSONS_WITH_OUTLINES if options.outlines else LESSONS
-        build(options.text, options.work or home / "starter", options.out, lessons)
+        build(options.text, options.work or home / "starter", options.out)
     except program.Interrupted:
         sys.stderr.write("Stopped after a savepoint; the same command goes on from there.\n")
         return program.INTERRUPTED
@@ -121,20 +102,19 @@ def main(arguments: list[str] | None = None) -> int:
     return program.FINISHED
 
 
-def build(text: Path, work: Path, out: Path, lessons: Sequence[Lesson]) -> None:
+def build(text: Path, work: Path, out: Path) -> None:
     """Do every step that is not done yet, and put the finished model at `out` in one rename."""
     store = artifacts.Store(work / "store")
     books = _dataset(store, work / "text", text_lines(text), kind="text")
     compiles = shutil.which("c++") is not None or shutil.which("g++") is not None
     pretrained = _do(work, store, "policy.pretrain", {**PRETRAIN, "compile": compiles}, {"text": books})
     tuned = pretrained
-    for lesson in lessons:
-        read = _dataset(store, work / "-".join(lesson.manners), stories(lesson.manners), kind="demonstrations")
-        inputs = {"policy": store.put(tuned), "demonstrations": read}
-        tuned = _do(work, store, "policy.sft", SFT | lesson.config, inputs)
+    for manners in LESSONS:
+        read = _dataset(store, work / "-".join(manners), stories(manners), kind="demonstrations")
+        tuned = _do(work, store, "policy.sft", SFT, {"policy": store.put(tuned), "demonstrations": read})
     draft = out.parent / f".partial-{out.name}-{uuid4().hex}"
     shutil.copytree(tuned, draft, ignore=shutil.ignore_patterns("manifest.json", "card.json"))
-    card = make_card(pretrained, tuned, lessons)
+    card = make_card(pretrained, tuned)
     (draft / "card.json").write_text(json.dumps(card, indent=2, sort_keys=True) + "\n")
     (draft / "README.md").write_text(readable(card))
     for path in draft.iterdir():
@@ -184,7 +164,7 @@ def demonstrations() -> Iterator[DemonstrationLine]:
             yield DemonstrationLine(
                 id=story["id"],
                 split=story["split"],
-                group=topic(story["prompt"]),
+                group=outlines.topic(story["prompt"]),
                 prompt=(Message("user", story["prompt"]),),
                 response=story["response"],
                 annotator=None,
@@ -198,30 +178,22 @@ def stories(manners: Collection[str]) -> Iterator[DemonstrationLine]:
     yield from (line for line in demonstrations() if manner(line) in manners)
     if OUTLINE in manners:
         kept = {line.group for line in demonstrations()}
-        kept |= {topic(json.loads(line)["prompt"]) for line in PROMPTS.read_text().splitlines()}
+        kept |= {outlines.topic(json.loads(line)["prompt"]) for line in PROMPTS.read_text().splitlines()}
         yield from outlines.told(OUTLINED, seed=SEED, without=kept)
 
 
 def manner(line: DemonstrationLine) -> str:
-    """Say how a story is told, which its name begins with: from an outline, for first readers, plainly, or richly."""
+    """Say how a story is told, which its name begins with: from an outline, plainly, or richly."""
     told = re.split("[_-]", line.id.removeprefix("starter-"))[0]
-    return told if told in {PLAIN, FIRST, OUTLINE} else RICH
+    return told if told in {PLAIN, OUTLINE} else RICH
 
 
-def topic(prompt: str) -> str:
-    """Give what a prompt asks a story about, without the request around it."""
-    return prompt.partition(" about ")[2].rstrip(".?!").lower()
-
-
-def make_card(pretrained: Path, tuned: Path, lessons: Sequence[Lesson]) -> dict[str, Any]:
+def make_card(pretrained: Path, tuned: Path) -> dict[str, Any]:
     """Gather how the model came to be and what it is worth, with samples that nobody picked."""
     base = json.loads((pretrained / "card.json").read_text())
     card: dict[str, Any] = json.loads((tuned / "card.json").read_text())
     card["name"] = "starter"
-    read = {one for lesson in lessons for one in lesson.manners}
-    card["demonstrations"] = sum(line.split == "train" for line in stories(read - {OUTLINE}))
-    if OUTLINE in read:
-        card["outlined"] = OUTLINED
+    card["demonstrations"] = sum(line.split == "train" for line in demonstrations() if manner(line) in LESSONS[0])
     card["pretraining"] = {name: base[name] for name in ("kind", "config", "seed", "inputs", "evaluation", "versions")}
     card["samples"] = {
         "sampling": {
@@ -230,19 +202,16 @@ def make_card(pretrained: Path, tuned: Path, lessons: Sequence[Lesson]) -> dict[
             "max_new_tokens": SAMPLING.max_new_tokens,
             "seed": SEED,
         },
-        "chosen": f"the first {SAMPLES_SHOWN} held-out topics in the order of their hashes, one sample each",
-        "rows": samples(tuned, held_out_prompts(read)[:SAMPLES_SHOWN]),
+        "chosen": f"the first {SAMPLES_SHOWN} of the starter's prompts in the order of their hashes, one sample each",
+        "rows": samples(tuned, shuffled_prompts()[:SAMPLES_SHOWN]),
     }
     return card
 
 
-def held_out_prompts(manners: Collection[str]) -> list[str]:
-    """Give one prompt for each topic that is held out from stories of these manners, in the order of their hashes."""
-    by_topic: dict[str, str] = {}
-    for line in stories(set(manners) - {OUTLINE}):
-        if line.split == "valid":
-            by_topic.setdefault(line.group, line.prompt[0].content)
-    return [by_topic[name] for name in sorted(by_topic, key=lambda name: hashlib.sha256(name.encode()).digest())]
+def shuffled_prompts() -> list[str]:
+    """Give the starter's prompts, on whose topics no story was ever told, in the order of their hashes."""
+    prompts = [json.loads(line)["prompt"] for line in PROMPTS.read_text().splitlines()]
+    return sorted(prompts, key=lambda prompt: hashlib.sha256(prompt.encode()).digest())
 
 
 def samples(folder: Path, prompts: Sequence[str]) -> list[dict[str, Any]]:
@@ -264,28 +233,25 @@ def readable(card: dict[str, Any]) -> str:
     """Write the card for people."""
     base, tuned = card["pretraining"]["evaluation"], card["evaluation"]
     sampling = card["samples"]["sampling"]
-    last, held_out, how = "plain ones among them", "plain stories", "make starter TEXT=..."
-    if "outlined" in card:
-        last = held_out = "stories told from outlines"
-        how = "python -m policy.starter TEXT --outlines"
     text = f"""\
 # Laurel's starter model
 
 A small causal language model ({base["parameters"]:,} parameters, Llama-style, tied embeddings, byte-level BPE) that
-tells bedtime stories of a few sentences. It knows nothing else, and it makes things up. `{how}`
+tells bedtime stories of a few sentences. It knows nothing else, and it makes things up. `make starter TEXT=...`
 rebuilds it.
 
 - Pre-trained from nothing on {base["train_tokens"]:,} tokens of public-domain children's books:
   {base["valid_bits_per_character"]:.3f} bits per character on {base["valid_characters"]:,} characters of held-out
   books.
-- Fine-tuned on {card["demonstrations"]:,} stories written for this project, then on the
-  {tuned["train_demonstrations"]:,} {last}: {tuned["valid_loss"]:.3f} nats per token on
-  {tuned["valid_demonstrations"]:,} {held_out} of held-out topics (step {tuned["chosen_step"]} of {tuned["steps"]}).
+- Fine-tuned on {card["demonstrations"]:,} stories written for this project one by one, then on
+  {tuned["train_demonstrations"]:,} told from {len(outlines.outlines()):,} outlines written for it:
+  {tuned["valid_loss"]:.3f} nats per token on {tuned["valid_demonstrations"]:,} of those on held-out topics
+  (step {tuned["chosen_step"]} of {tuned["steps"]}).
 - Settings, digests of the data and versions: `card.json`.
 
 ## {len(card["samples"]["rows"])} samples that nobody picked
 
-Held-out topics, temperature {sampling["temperature"]}, top-p {sampling["top_p"]}.
+Prompts on whose topics no story was ever told to it; temperature {sampling["temperature"]}, top-p {sampling["top_p"]}.
 """
     for row in card["samples"]["rows"]:
         ending = "" if row["finished"] else " [cut off]"

@@ -1,7 +1,7 @@
-"""Stories for first readers told from outlines, each with other beings and things in it.
+"""Stories told from outlines, each with other beings and things in it.
 
 A small model learns from them to keep apart who does what to whom: the same plot comes with a fox and a drum, with a
-hen and a cart. `outlines.txt` first lists kinds of beings and things, each with its pronoun if it has only one
+hen and a cart. `outlines.txt` first lists kinds of beings, things and others, each with its pronoun if it has only one
 (`* child, beings: boy:he elf`). An outline is a header and a text:
 
     = A:walker+child T:heavy / @A and @T
@@ -40,14 +40,23 @@ REQUESTS = (
 HELD_OUT = 0.01
 """Share of the topics that are of the split valid."""
 DESCRIBED = 0.75
-"""How often somebody who may have an adjective has one."""
+"""How often somebody whose role has adjectives has one."""
+DRESSED = 0.3
+"""How often somebody whom the topic names, and whose role has none, has an adjective that fits every plot."""
+REMEMBERED = 0.15
+"""How often an adjective is said again."""
+FITTING = {
+    "beings": ("little", "old", "young", "kind", "quiet", "merry", "gentle", "clever", "small", "brown", "busy"),
+    "things": ("red", "blue", "green", "yellow", "white", "little", "small", "old", "new"),
+    "others": (),
+}
 _ROLE = re.compile(
     r"(?P<how>[@+-]?)\b(?P<role>[ABCDGMNPRST])\b"
     r"(?::(?P<kinds>[a-z+]+))?(?:\.(?P<pronoun>he|him|his)\b)?"
 )
 _CHOICE = re.compile(r"\{(?:(?P<alike>\d):)?(?P<choices>[^{}]*)\}")
-Kinds = dict[str, list[tuple[str, tuple[str, ...]]]]
-"""Of each kind its nouns or names, and the pronouns that may stand for one."""
+Kinds = dict[str, list[tuple[str, tuple[str, ...], tuple[str, ...]]]]
+"""Of each kind its nouns or names, the pronouns that may stand for one, and the adjectives that fit it everywhere."""
 _PRONOUNS = {
     "he": {"he": "he", "him": "him", "his": "his"},
     "she": {"he": "she", "him": "her", "his": "her"},
@@ -85,10 +94,10 @@ class Outline:
 def kinds() -> Kinds:
     """Read the kinds of beings and things."""
     read: Kinds = {}
-    for name, sort, entries in re.findall(r"^\* (\w+), (beings|things): (.*)$", OUTLINES.read_text(), re.MULTILINE):
+    for name, sort, entries in re.findall(r"^\* (\w+), (\w+): (.*)$", OUTLINES.read_text(), re.MULTILINE):
         usual = ("he", "she") if sort == "beings" else ("it",)
         parted = (entry.partition(":") for entry in entries.split())
-        read[name] = [(noun.replace("_", " "), (sex,) if sex else usual) for noun, _, sex in parted]
+        read[name] = [(noun.replace("_", " "), (sex,) if sex else usual, FITTING[sort]) for noun, _, sex in parted]
     return read
 
 
@@ -104,6 +113,11 @@ def outlines() -> list[Outline]:
     return read
 
 
+def topic(prompt: str) -> str:
+    """Give what a prompt asks a story about, without the request around it."""
+    return prompt.partition(" about ")[2].rstrip(".?!").lower()
+
+
 def told(count: int, *, seed: int, without: Collection[str]) -> Iterator[DemonstrationLine]:
     """Tell `count` different stories, as many from each outline as its fillings allow, on topics not in `without`."""
     chance = random.Random(seed)
@@ -111,15 +125,15 @@ def told(count: int, *, seed: int, without: Collection[str]) -> Iterator[Demonst
     seen: set[str] = set()
     while len(seen) < count:
         for plot in plots:
-            topic, story = tell(plot, everyone, chance)
-            if story in seen or topic.lower() in without or len(seen) == count:
+            about, story = tell(plot, everyone, chance)
+            if story in seen or about.lower() in without or len(seen) == count:
                 continue
             seen.add(story)
             yield DemonstrationLine(
                 id=f"starter-outline-{len(seen):05}",
-                split="valid" if sha256(topic.encode()).digest()[0] < HELD_OUT * 256 else "train",
-                group=topic.lower(),
-                prompt=(Message("user", chance.choice(REQUESTS).format(topic)),),
+                split="valid" if sha256(about.encode()).digest()[0] < HELD_OUT * 256 else "train",
+                group=about.lower(),
+                prompt=(Message("user", chance.choice(REQUESTS).format(about)),),
                 response=story,
                 annotator=None,
                 source="starter",
@@ -132,11 +146,13 @@ def tell(plot: Outline, everyone: Kinds, chance: random.Random) -> tuple[str, st
     cast: dict[str, Someone] = {}
     alike: dict[str, float] = {}
 
-    def join(letter: str, named: str, adjectives: tuple[str, ...] = ()) -> None:
+    def join(letter: str, named: str, adjectives: tuple[str, ...] = (), *, dressed: float = 0.0) -> None:
         playing = {someone.noun for someone in cast.values()}
         free = [one for one in everyone[chance.choice(named.split("+"))] if one[0] not in playing]
-        noun, sexes = chance.choice(free)
-        adjective = chance.choice(adjectives) if adjectives and chance.random() < DESCRIBED else ""
+        noun, sexes, fitting = chance.choice(free)
+        often = DESCRIBED if adjectives else dressed
+        choices = adjectives or fitting
+        adjective = chance.choice(choices) if choices and chance.random() < often else ""
         cast[letter] = Someone(noun, chance.choice(sexes), adjective)
 
     def choose(match: re.Match[str]) -> str:
@@ -152,10 +168,11 @@ def tell(plot: Outline, everyone: Kinds, chance: random.Random) -> tuple[str, st
             join(letter, match["kinds"])
         if match["pronoun"]:
             return _PRONOUNS[cast[letter].sex][match["pronoun"]]
-        return cast[letter].said(match["how"])
+        how = match["how"]
+        return cast[letter].said("+" if not how and chance.random() < REMEMBERED else how)
 
     for role in plot.roles:
-        join(*role)
+        join(*role, dressed=DRESSED)
     topic, text = plot.topic, plot.text
     while _CHOICE.search(topic + text):
         topic, text = _CHOICE.sub(choose, topic), _CHOICE.sub(choose, text)
@@ -169,4 +186,4 @@ def _capitals(text: str) -> str:
 
 
 def _articles(text: str) -> str:
-    return re.sub(r"\b([Aa]) (?=[aeiou])(?!one\b)", r"\1n ", text)
+    return re.sub(r"\b([Aa]) (?=[aeiou]|hour)(?!one\b|uni|ewe|use)", r"\1n ", text)

@@ -37,7 +37,7 @@ def test_a_topic_is_never_in_two_splits_and_prompts_to_answer_have_topics_of_the
         splits[story.group].add(story.split)
     assert all(len(found) == 1 for found in splits.values())
     assert {split for found in splits.values() for split in found} == {"train", "valid"}
-    assert not splits.keys() & {build.topic(line["prompt"]) for line in PROMPTS}
+    assert not splits.keys() & {build.outlines.topic(line["prompt"]) for line in PROMPTS}
 
 
 def test_every_story_is_a_few_plain_sentences():
@@ -50,8 +50,7 @@ def test_every_story_is_a_few_plain_sentences():
 
 def test_the_settings_are_settings():
     parse(PretrainConfig, build.PRETRAIN)
-    for lesson in (*build.LESSONS, *build.LESSONS_WITH_OUTLINES):
-        parse(SFTConfig, build.SFT | lesson.config)
+    parse(SFTConfig, build.SFT)
 
 
 def test_the_simplest_books_are_read_most_often():
@@ -84,9 +83,6 @@ def small(monkeypatch):
     steps = {"tokens": 2048, "context": 32, "batch_windows": 8, "micro_batch_windows": 8, "evaluations": 1}
     monkeypatch.setattr(build, "PRETRAIN", {**shape, **steps})
     monkeypatch.setattr(build, "SFT", {"batch_conversations": 16})
-    for name in ("LESSONS", "LESSONS_WITH_OUTLINES"):
-        lessons = [build.Lesson(lesson.manners, {"epochs": 1}) for lesson in getattr(build, name)]
-        monkeypatch.setattr(build, name, lessons)
     monkeypatch.setattr(build, "SAMPLING", build.Sampling(max_new_tokens=8))
     told = defaultdict(list)
     for story in STORIES:
@@ -133,9 +129,6 @@ def test_one_command_builds_the_model_goes_on_when_it_was_stopped_and_does_no_st
     assert "samples that nobody picked" in (out / "README.md").read_text()
     assert AutoModelForCausalLM.from_pretrained(out).config.vocab_size == 300
     assert str(out) in capsys.readouterr().out
-    assert build.main([*arguments, "--outlines"]) == program.FINISHED
-    assert len(list(work.glob("policy.*/attempt-*"))) == 6  # the books are read, and so is the first lesson
-    assert "told from outlines" in (out / "README.md").read_text()
 
 
 def test_a_step_that_fails_is_named(tmp_path, monkeypatch, capsys, books):
@@ -164,10 +157,11 @@ def test_the_model_in_the_box_is_small_whole_and_loads_anywhere():
     assert tokenizer.chat_template
     assert 3e6 <= model.num_parameters() <= 7e6
     card = json.loads((build.MODEL / "card.json").read_text())
-    read = {manner for lesson in build.LESSONS for manner in lesson.manners}
-    assert [row["prompt"] for row in card["samples"]["rows"]] == build.held_out_prompts(read)[:10]
-    assert card["config"] == build.SFT | build.LESSONS[-1].config
-    assert card["demonstrations"] == sum(line.split == "train" for line in build.stories(read))
+    assert [row["prompt"] for row in card["samples"]["rows"]] == build.shuffled_prompts()[:10]
+    assert card["config"] == build.SFT
+    last = [line.split for line in build.stories(build.LESSONS[-1])]
+    assert card["evaluation"]["train_demonstrations"] == last.count("train")
+    assert card["evaluation"]["valid_demonstrations"] == last.count("valid")
     assert (build.MODEL / "README.md").read_text() == build.readable(card)
 
 

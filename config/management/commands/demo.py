@@ -124,8 +124,9 @@ def prompts(plan: demo.Plan) -> list[NewPrompt]:
     """Deal prompts into held-out, measured and taught ones; no story was ever written for the first two."""
     dice = random.Random(plan.seed)
     unanswered = asked_in(starter.STARTER / "prompts.jsonl")
-    files = set((starter.STARTER / "demonstrations").glob("*.jsonl")) - set(starter.unread())
-    answered = [text for file in sorted(files) for text in asked_in(file)]
+    answered = [
+        text for file in sorted((starter.STARTER / "demonstrations").glob("*.jsonl")) for text in asked_in(file)
+    ]
     dice.shuffle(unanswered)
     dice.shuffle(answered)
     kept = plan.held_out_prompts + plan.valid_prompts
