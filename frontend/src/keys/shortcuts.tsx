@@ -1,4 +1,4 @@
-import { createContext, type ReactNode, useCallback, useContext, useEffect, useLayoutEffect, useMemo, useRef, useState, useSyncExternalStore } from "react";
+import { createContext, type ReactNode, useCallback, useContext, useLayoutEffect, useMemo, useRef, useState, useSyncExternalStore } from "react";
 import { flushSync } from "react-dom";
 
 export interface Shortcut {
@@ -84,7 +84,8 @@ export function KeysProvider({ children, onHelp }: { children: ReactNode; onHelp
     }),
     [onHelp],
   );
-  useEffect(() => {
+  // In the layout phase, here and below: what is on the screen can be pressed, however late the browser gets to effects.
+  useLayoutEffect(() => {
     const onKeyDown = (event: KeyboardEvent): void => {
       if (event.defaultPrevented || event.isComposing || document.querySelector("dialog[open]") !== null) return;
       const name = nameOf(event);
@@ -122,7 +123,7 @@ export function useShortcuts(group: string, shortcuts: readonly Shortcut[]): voi
     latest.current = shortcuts;
   });
   const shape = shortcuts.map((each) => [each.keys].flat().join(" ")).join("|");
-  useEffect(
+  useLayoutEffect(
     () =>
       add(
         group,
