@@ -48,7 +48,7 @@ class Plan:
     train_prompts: int = 240
     valid_prompts: int = 60
     held_out_prompts: int = 240
-    samples: int = 2
+    samples: int = 3
     """Stories a held-out prompt, at each look."""
     reward_model: Mapping[str, Any] = field(
         # One look, at the end: sixty prompts to measure on would choose among several by chance.

@@ -53,8 +53,8 @@ WORDS = [
 DEMONSTRATIONS, UNREAD = 1200, 2
 """How many stories the project begins with, and a seed that tells others than the model has read."""
 FIRST_SAMPLES = 120
-SAMPLING = {"temperature": 0.7, "top_p": 0.9}  # so small a model breaks words at its unlikely tokens
 """Prompts that the first sampling answers; enough to rank for a while, and soon done."""
+SAMPLING = {"temperature": 0.7, "top_p": 0.9}  # so small a model breaks words at its unlikely tokens
 
 
 @transaction.atomic

@@ -135,3 +135,14 @@ def test_what_cannot_be_started_is_refused_in_a_sentence(words, said):
     Project.objects.create(slug="stories", name="Stories")
     with pytest.raises(CommandError, match=said):
         call_command("start_job", *words)
+
+
+def test_the_project_begins_with_prompts_to_answer_and_stories_on_other_topics():
+    project, _ = starter.create_project()
+    starter.bring_in_words(project)
+    prompts = (starter.STARTER / "prompts.jsonl").read_text().splitlines()
+    assert Task.objects.filter(project=project, kind="demonstration").count() == len(prompts)
+    written = Demonstration.objects.filter(project=project)
+    assert written.count() == starter.DEMONSTRATIONS
+    asked = {json.loads(line)["prompt"] for line in prompts}
+    assert not asked & {row.prompt.messages[0]["content"] for row in written.select_related("prompt")}

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import random
 import re
+import statistics
 from itertools import islice
 
 import pytest
 
+from labeling.judges import judge
 from policy.starter import outlines
 
 ALL = outlines.outlines()
@@ -34,6 +36,17 @@ def test_an_outline_tells_whole_sentences_whoever_plays(plot):
         assert story.count('"') % 2 == 0, story
         assert not re.search(r"\. [a-z]", story), story
         assert 38 <= len(story.split()) <= 95, story
+
+
+def test_outlines_leave_room_for_what_people_prefer():
+    """Decision 10: about half of the tellings have speech, and about half end cosily; length says nothing."""
+    chance = random.Random(1)
+    told = [outlines.tell(plot, EVERYONE, chance) for plot in ALL for _ in range(4)]
+    judged = [judge(f"Tell me a short story about {topic}.", story) for topic, story in told]
+    assert 0.4 < statistics.fmean(parts.speech > 0 for parts in judged) < 0.6
+    assert 0.4 < statistics.fmean(parts.close > 0 for parts in judged) < 0.6
+    lengths = [float(len(story)) for _, story in told]
+    assert abs(statistics.correlation([parts.score() for parts in judged], lengths)) < 0.1
 
 
 def test_choices_with_the_same_digit_are_made_alike():
