@@ -21,7 +21,7 @@ from policy.preflight import check_ends
 from policy.ptx import text_nats
 from training import config as configs
 from training.config import ConfigError
-from training.lm import adapters, attention, backbone, distributed, optim, savepoints
+from training.lm import adapters, attention, backbone, blocks, distributed, optim, savepoints
 from training.lm.generation import Generator, Sampling
 from training.lm.logprobs import autocast, linear_cross_entropy, matmul_dtype, trunk_and_head
 from training.lm.packing import Conversation, Document, PackedConversations, packs_of_ranks, text_windows
@@ -383,7 +383,5 @@ def _nats(model: Any, pack: PackedConversations, config: SFTConfig) -> torch.Ten
     """Sum of the losses over the tokens that are to be learnt."""
     trunk, head = trunk_and_head(model)
     with autocast(config.precision, pack.ids.device):
-        hidden = trunk(
-            input_ids=pack.ids, position_ids=pack.position_ids, use_cache=False, layout=pack.layout
-        ).last_hidden_state
-    return linear_cross_entropy(hidden[0].index_select(0, pack.predicting_at), head, pack.targets)
+        hidden = blocks.states(trunk, pack)
+    return linear_cross_entropy(hidden.index_select(0, pack.predicting_at), head, pack.targets)

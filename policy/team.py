@@ -12,8 +12,8 @@ from torch import nn
 from policy.critic import Critic
 from policy.losses import head_logprobs
 from training.lm import adapters, attention, backbone, distributed
+from training.lm.blocks import states
 from training.lm.logprobs import autocast, matmul_dtype, trunk_and_head
-from training.lm.trees import read
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -65,12 +65,12 @@ class Team:
     def policy_hidden(self, batch: TreeBatch) -> Tensor:
         """The policy's hidden states (T, D)."""
         with self.arithmetic():
-            return read(trunk_and_head(self.policy)[0], batch)
+            return states(trunk_and_head(self.policy)[0], batch)
 
     def critic_hidden(self, batch: TreeBatch) -> Tensor:
         """Hidden states (T, D) for the critic to read; to be called inside `as_critic`."""
         with self.arithmetic():
-            return read(self.policy.base_model if self.critic.trunk is None else self.critic.trunk, batch)
+            return states(self.policy.base_model if self.critic.trunk is None else self.critic.trunk, batch)
 
     def policy_logprobs(self, batch: TreeBatch, hidden: Tensor, temperature: float) -> Tensor:
         """Log-probabilities (N, R) of the response tokens under the policy, from its hidden states."""
@@ -82,7 +82,7 @@ class Team:
             with adapters.without(self.policy):
                 return self._logprobs(self.policy, batch, self.policy_hidden(batch), temperature)
         with self.arithmetic():
-            hidden = read(trunk_and_head(self.reference)[0], batch)
+            hidden = states(trunk_and_head(self.reference)[0], batch)
         return self._logprobs(self.reference, batch, hidden, temperature)
 
     def early(self, batch: TreeBatch) -> Tensor | None:

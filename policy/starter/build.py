@@ -57,7 +57,7 @@ YOUNG_READERS = frozenset(
 CHILDHOOD_BOOKS = frozenset({"A Little Princess", "The Jungle Book", "The Secret Garden"})
 
 PRETRAIN: dict[str, Any] = {
-    "tokens": 4_000_000,
+    "tokens": 3_000_000,
     "optimizer": "muon",
     "learning_rate": 3e-3,
     "batch_windows": 16,
@@ -73,7 +73,7 @@ SFT: dict[str, Any] = {
 RICH, PLAIN, OUTLINE = "rich", "plain", "outline"
 LESSONS = ((RICH, PLAIN), (OUTLINE,))
 """The manners of the stories that each fine-tuning reads, each story once."""
-OUTLINED = 36_000
+OUTLINED = 96_000
 """Stories told from outlines."""
 SAMPLING = Sampling(max_new_tokens=160, temperature=0.8, top_p=0.8, seed=SEED)
 SAMPLES_SHOWN = 10

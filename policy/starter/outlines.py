@@ -46,7 +46,7 @@ DRESSED = 0.3
 REMEMBERED = 0.15
 """How often an adjective is said again."""
 FITTING = {
-    "beings": ("little", "old", "young", "kind", "quiet", "merry", "gentle", "clever", "small", "brown", "busy"),
+    "beings": ("little", "old", "young", "kind", "quiet", "merry", "gentle", "clever", "small", "friendly", "busy"),
     "things": ("red", "blue", "green", "yellow", "white", "little", "small", "old", "new"),
     "others": (),
 }

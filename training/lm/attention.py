@@ -32,6 +32,23 @@ class Layout(Protocol):
         ...
 
 
+class OneRow(Layout, Protocol):
+    """A layout of one row of tokens: B is 1."""
+
+    def attend_rows(self, query: Tensor, key: Tensor, value: Tensor, *, scaling: float) -> Tensor:
+        """Attend without heads in front: query (T, H, D); key, value (T, H_kv, D). Returns (T, H, D)."""
+        whole = (x.transpose(0, 1).unsqueeze(0) for x in (query, key, value))
+        return self.attend(0, *whole, scaling=scaling, dropout=0.0)[0].transpose(0, 1)
+
+
+class Row(Protocol):
+    """T tokens in one row: ids and position_ids (1, T), and who sees whom."""
+
+    ids: Tensor
+    position_ids: Tensor
+    layout: Any
+
+
 def _attend(
     module: nn.Module,
     query: Tensor,

@@ -1,9 +1,10 @@
-"""The states that a reward is read from, computed with fewer passes over memory than `transformers` takes.
+"""The hidden states of a row of tokens, computed with fewer passes over memory than `transformers` takes.
 
 The backbone's own modules do every matrix product, so weights, adapters and names are what they are. What lies between
 them (norms, rotation, gates) runs in functions whose gradients are written out and touch each number few times, and
-the last layer computes nothing but keys and values for tokens that no score is read at. Backbones of families that
-are not known here, or laid out over several processes, run as `transformers` runs them.
+where only the states of last tokens are wanted, the last layer computes nothing but keys and values for the others.
+Backbones of families that are not known here, with dropout, or laid out over several processes, run as `transformers`
+runs them.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import torch
+from torch import nn
 from torch.distributed.fsdp import FSDPModule
 from torch.nn import functional as F
 from transformers.models.gpt2.modeling_gpt2 import GPT2Model
@@ -21,43 +23,67 @@ from transformers.models.qwen3.modeling_qwen3 import Qwen3Model
 from training.lm.trees import read
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from torch import Tensor
 
-    from training.lm.tree_attention import TreeLayout
+    from training.lm.attention import Row
     from training.lm.trees import TreeBatch
+
+
+def states(trunk: Any, row: Row) -> Tensor:
+    """Give the hidden state of every token, (T, D), from a backbone without its head."""
+    way = _way(trunk)
+    return way(trunk, row, None) if way else read(trunk, row)
 
 
 def last_states(trunk: Any, batch: TreeBatch) -> Tensor:
     """Give the state of each response's last token, (N, D), from a backbone without its head."""
+    way = _way(trunk)
+    return way(trunk, batch, batch.last_at) if way else read(trunk, batch)[batch.last_at]
+
+
+def _way(trunk: Any) -> Callable[[Any, Row, Tensor | None], Tensor] | None:
+    """How the states of this backbone are computed here, or None if `transformers` has to."""
     if _is_plain(trunk):
         if type(trunk) in {LlamaModel, Qwen2Model, Qwen3Model} and trunk.config.hidden_act == "silu":
-            return _llama_states(trunk, batch)
+            return _llama_states
         if type(trunk) is GPT2Model and trunk.config.activation_function == "gelu_new":
-            return _gpt2_states(trunk, batch)
-    return read(trunk, batch)[batch.last_at]
+            return _gpt2_states
+    return None
 
 
 def _is_plain(trunk: Any) -> bool:
-    """Whether nothing hangs on the layers' own forward passes: no parts to gather, nothing to compute twice."""
+    """Whether nothing hangs on the layers' own forward passes: no parts to gather, nothing to compute twice or drop."""
     again = trunk.training and getattr(trunk, "gradient_checkpointing", False)
-    return not again and not any(isinstance(module, FSDPModule) or module._forward_hooks for module in trunk.modules())  # noqa: SLF001
+    return not again and not any(
+        isinstance(module, FSDPModule) or module._forward_hooks or _drops(name, module)  # noqa: SLF001
+        for name, module in trunk.named_modules()
+    )
+
+
+def _drops(name: str, module: Any) -> bool:
+    """Whether a module leaves something out by chance as it is now; what adapters leave out is their own matter."""
+    if not module.training or ".lora_dropout." in name:
+        return False
+    return bool(getattr(module, "attention_dropout", 0.0)) or (isinstance(module, nn.Dropout) and module.p > 0)
 
 
 # --- Llama, Qwen2, Qwen3 ---------------------------------------------------------------------------
 
 
-def _llama_states(trunk: Any, batch: TreeBatch) -> Tensor:
-    x = trunk.embed_tokens(batch.ids[0])
-    cos, sin = trunk.rotary_emb(x, batch.position_ids)
+def _llama_states(trunk: Any, row: Row, ends: Tensor | None) -> Tensor:
+    x = trunk.embed_tokens(row.ids[0])
+    cos, sin = trunk.rotary_emb(x, row.position_ids)
     turn = cos[0, :, None, : cos.shape[-1] // 2].float(), sin[0, :, None, : sin.shape[-1] // 2].float()
     *layers, last = trunk.layers
     for layer in layers:
-        x = _llama_layer(layer, x, turn, batch.layout, None)
-    x = _llama_layer(last, x, turn, batch.layout, batch.last_at)
+        x = _llama_layer(layer, x, turn, row.layout, None)
+    x = _llama_layer(last, x, turn, row.layout, ends)
     return _norm(trunk.norm, x)
 
 
-def _llama_layer(layer: Any, x: Tensor, turn: tuple[Tensor, Tensor], layout: TreeLayout, ends: Tensor | None) -> Tensor:
+def _llama_layer(layer: Any, x: Tensor, turn: tuple[Tensor, Tensor], layout: Any, ends: Tensor | None) -> Tensor:
     """One layer: states (T, D) to (T, D), or to (N, D) of the branches' ends if these are given (N,)."""
     attention = layer.self_attn
     h = _norm(layer.input_layernorm, x)
@@ -164,15 +190,15 @@ class _Gate(torch.autograd.Function):
 # --- GPT-2 -----------------------------------------------------------------------------------------
 
 
-def _gpt2_states(trunk: Any, batch: TreeBatch) -> Tensor:
-    x = trunk.wte(batch.ids[0]) + trunk.wpe(batch.position_ids[0])
+def _gpt2_states(trunk: Any, row: Row, ends: Tensor | None) -> Tensor:
+    x = trunk.wte(row.ids[0]) + trunk.wpe(row.position_ids[0])
     *layers, last = trunk.h
     for layer in layers:
-        x = _gpt2_layer(layer, x, batch.layout, None)
-    return trunk.ln_f(_gpt2_layer(last, x, batch.layout, batch.last_at))  # type: ignore[no-any-return]
+        x = _gpt2_layer(layer, x, row.layout, None)
+    return trunk.ln_f(_gpt2_layer(last, x, row.layout, ends))  # type: ignore[no-any-return]
 
 
-def _gpt2_layer(layer: Any, x: Tensor, layout: TreeLayout, ends: Tensor | None) -> Tensor:
+def _gpt2_layer(layer: Any, x: Tensor, layout: Any, ends: Tensor | None) -> Tensor:
     """One layer: states (T, D) to (T, D), or to (N, D) of the branches' ends if these are given (N,)."""
     attention = layer.attn
     projected = attention.c_attn(layer.ln_1(x)).view(len(x), 3, attention.num_heads, attention.head_dim)

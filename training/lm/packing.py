@@ -9,6 +9,9 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
+from training.lm import segments
+from training.lm.attention import OneRow
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -108,13 +111,15 @@ class PackedConversations:
         self.layout = RowLayout(lengths, device=device)
 
 
-class RowLayout:
+class RowLayout(OneRow):
     """Attention over sequences that lie end to end in one row: each is causal and sees nothing but itself."""
 
     def __init__(self, lengths: Sequence[int], *, device: torch.device | str = "cpu") -> None:
+        self.longest = max(lengths)
+        self._looks = segments.Looks(list(lengths), list(lengths), [(number,) for number in range(len(lengths))])
         count = torch.tensor(lengths, device=device).unsqueeze(1)
         start = count.cumsum(0) - count
-        steps = torch.arange(max(lengths), device=device).unsqueeze(0)
+        steps = torch.arange(self.longest, device=device).unsqueeze(0)
         real = steps < count
         self.at = torch.where(real, start + steps, start)
         self.back = real.flatten().nonzero().squeeze(1)
@@ -124,6 +129,9 @@ class RowLayout:
     ) -> Tensor:
         """Take and give (1, H, T, D); keys and values may have fewer heads."""
         del layer
+        if segments.suit(query, self.longest) and not dropout:
+            asked, known, said = (x[0].transpose(0, 1) for x in (query, key, value))
+            return segments.attend(asked, known, said, self._looks, scaling).transpose(0, 1).unsqueeze(0)
         out = F.scaled_dot_product_attention(
             self._rows(query),
             self._rows(key),

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
+    from training.lm.attention import Row
+
 
 @dataclass(frozen=True, slots=True)
 class Tree:
@@ -104,10 +106,10 @@ class TreeBatch:
         return ids.to(self.ids.device), mask.to(self.ids.device)
 
 
-def read(trunk: Any, batch: TreeBatch) -> Tensor:
-    """Give the hidden state of every token of the batch, (T, D), from a backbone without its head."""
+def read(trunk: Any, row: Row) -> Tensor:
+    """Give the hidden state of every token, (T, D), as `transformers` computes it in a backbone without its head."""
     hidden: Tensor = trunk(
-        input_ids=batch.ids, position_ids=batch.position_ids, use_cache=False, layout=batch.layout
+        input_ids=row.ids, position_ids=row.position_ids, use_cache=False, layout=row.layout
     ).last_hidden_state
     return hidden[0]
 
