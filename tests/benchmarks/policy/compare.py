@@ -1,9 +1,10 @@
 """Benchmark of the policy's trainers against transformers and TRL: `make bench-policy`.
 
-Both start from the same weights and get the same token ids; only their loops are timed, interleaved, in processes of
-their own; medians are said. The peers run from their own packages, in float32 without gradient checkpointing (TRL's
-default is ten times slower on processors) and with those of their settings that are fastest here. PPO needs TRL 1.12:
-no later release has it. Prompts have 128 tokens and responses 64, for SFT on average. Says a JSON line a figure.
+Both start from the same weights and get the same token ids, and both compute in float32; only their loops are timed,
+interleaved, in processes of their own; medians are said. The peers run from their own packages, without gradient
+checkpointing (TRL's default is ten times slower on processors) and with those of their settings that are fastest here.
+PPO needs TRL 1.12: no later release has it. Prompts have 128 tokens and responses 64, for SFT on average. Says a JSON
+line a figure.
 
     make bench-policy BENCH="[--rounds 5] [--size 14m 2m] [--only generation ppo sft]"
 """

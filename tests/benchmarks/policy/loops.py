@@ -137,6 +137,7 @@ def ours_ppo(spec: dict[str, Any]) -> dict[str, float]:
             warmup_steps=0,
             missing_end="score",
             value_model=spec["value_model"],
+            precision="float32",
             **length,
         )
         team = assemble(weights, config, torch.device("cpu"), critic_from=reward)
@@ -228,7 +229,8 @@ def ours_sft(spec: dict[str, Any]) -> dict[str, float]:
     from training.lm.packing import Conversation  # noqa: PLC0415
 
     device = torch.device("cpu")
-    config = SFTConfig(epochs=1, batch_conversations=spec["batch"], learning_rate=RATE, weight_decay=0.0, dropout=0.0)
+    told = {"epochs": 1, "batch_conversations": spec["batch"], "learning_rate": RATE, "precision": "float32"}
+    config = SFTConfig(**told, weight_decay=0.0, dropout=0.0)
 
     def loop(lines: list[tuple[list[int], list[int]]]) -> dict[str, float]:
         shown = [Conversation(ask + say, [False] * len(ask) + [True] * len(say)) for ask, say in lines]
