@@ -54,7 +54,7 @@ DEMONSTRATIONS, UNREAD = 1200, 2
 """How many stories the project begins with, and a seed that tells others than the model has read."""
 FIRST_SAMPLES = 120
 """Prompts that the first sampling answers; enough to rank for a while, and soon done."""
-SAMPLING = {"temperature": 0.7, "top_p": 0.9, "similarity": 0.6}
+SAMPLING = {"temperature": 0.7, "top_p": 0.9, "similarity": 0.6, "retries": 2}
 """So small a model breaks words at its unlikely tokens; and four tellings of one plot leave nothing to choose."""
 
 
