@@ -26,7 +26,7 @@ def suit(query: Tensor, longest: int) -> bool:
 
 
 class Looks:
-    """Who looks at what: tokens lie in segments, trunks and branches, one after the other.
+    """Who looks at what: tokens lie in segments (texts, or trunks and branches), one after the other.
 
     queries, keys: lengths of the segments. seen: for each segment of queries, the segments of keys that it sees, its
     own last.
@@ -46,10 +46,9 @@ class Looks:
 
 
 def attend(query: Tensor, key: Tensor, value: Tensor, looks: Looks, scaling: float) -> Tensor:
-    """Attend on the processor, one trunk and one branch after the other: query (Q, H, D) to (Q, H, D).
+    """Attend from one segment after the other: query (Q, H, D) to (Q, H, D); key, value (T, H_kv, D).
 
-    Each is a few small matrix products on the tokens where they lie, so nothing is padded or masked in vain; kernels
-    made for long sequences take twice the time here. key, value: (T, H_kv, D).
+    H is a multiple of H_kv; `looks` says which of the T keys each of the Q queries sees.
     """
     groups = query.shape[1] // key.shape[1]
     if groups > 1:
