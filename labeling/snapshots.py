@@ -6,11 +6,13 @@ import json
 from collections import defaultdict
 from contextlib import contextmanager
 from dataclasses import replace
-from operator import attrgetter
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
+import orjson
 from django.db import connection, transaction
-from django.db.models import Q
+from django.db.models import Q, TextField
+from django.db.models.functions import Cast
 
 from labeling import merging, words
 from labeling.batches import batched
@@ -29,7 +31,7 @@ if TYPE_CHECKING:
     from labeling.merging import Merged
     from training.models import Job, Project
 
-BATCH = 500
+BATCH = 800
 HERE = "here"
 IMPORTED = "imported-"
 
@@ -43,6 +45,7 @@ def take(job: Job, folder: Path) -> None:
     (folder / "card.json").write_text(json.dumps(card, indent=2, sort_keys=True) + "\n")
 
 
+Plain = dict[str, Any]
 Rows = dict[str, list[int]]
 """The rows that a line was made of, by what they are."""
 
@@ -51,7 +54,7 @@ def write(project: Project, config: SnapshotConfig, folder: Path) -> dict[str, A
     """Write `data.jsonl`, and `revisions.json` with the ids of the rows that it holds; the counts."""
     revisions: Rows = {name: [] for name in ROWS[config.what]}
 
-    def kept() -> Iterator[records.Line]:
+    def kept() -> Iterator[records.Writable]:
         for line, rows in FREEZERS[config.what](project, config):
             for name, ids in rows.items():
                 revisions[name] += ids
@@ -87,51 +90,53 @@ def one_view() -> Iterator[None]:
 # --- What becomes a line -------------------------------------------------------------------------
 
 
-def freeze_rankings(project: Project, config: SnapshotConfig) -> Iterator[tuple[records.Line, Rows]]:
+def freeze_rankings(project: Project, config: SnapshotConfig) -> Iterator[tuple[records.Writable, Rows]]:
     """A line a task that somebody judged or settled, with the words that were asked for."""
-    said = judgements_in(project, config)
-    merged = merge(said) if config.words == "merged" else {}
-    settled = Settlement.objects.filter(is_current=True, task__in=tasks_in(project, config))
-    asked = (
-        Q(pk__in=said.values("task_id"))
-        if config.words == "all"
-        else Q(pk__in=said.values("task_id")) | Q(pk__in=settled.values("task_id"))
+    said, tasks = judgements_in(project, config), tasks_in(project, config)
+    merged = merge(said.filter(task__in=tasks)) if config.words == "merged" else {}
+    settled = Settlement.objects.filter(is_current=True, task__in=tasks)
+    asked = Q(pk__in=said.values("task_id"))
+    if config.words != "all":
+        asked |= Q(pk__in=settled.values("task_id"))
+    tasks = tasks.filter(asked).order_by("pk")
+    heads = tasks.annotate(turns=Cast("prompt__messages", TextField())).values_list(
+        "pk", "prompt__split", "prompt__group", "turns"
     )
-    tasks = Task.objects.filter(asked, project=project).order_by("pk")
-    heads = tasks.values_list("pk", "prompt__split", "prompt__group", "prompt__messages")
     names = Pseudonyms()
     for some in batched(heads.iterator(BATCH), BATCH):
-        about = {"task__gte": some[0][0], "task__lte": some[-1][0]}  # a list of keys costs more than what it finds
-        words_of: dict[int, list[words.Word]] = defaultdict(list)
-        for word in words.read(said.filter(**about), names):
+        first, last = some[0][0], some[-1][0]
+        words_of: dict[int, list[words.PlainWord]] = defaultdict(list)
+        for word in words.read_plain(said, first, last, names):
             words_of[word.task].append(word)
-        last_words = {each.task_id: each for each in settled.filter(**about)}
-        responses = responses_of([task for task, *_ in some])
-        for task, *prompt in some:
-            line, rows = ranking_line(
-                head(str(task), *prompt),
+        last_words = {each.task_id: each for each in settled.filter(task__gte=first, task__lte=last)}
+        responses = responses_in(first, last)
+        for task, split, group, messages in some:
+            compared, judgements, rows = what_stands(
                 responses[task],
                 words_of[task],
                 settlement=last_words.get(task),
                 merged=merged.get(str(task)),
                 keeps_all=config.words == "all",
             )
-            if len(line.responses) > 1:
-                yield line, rows
+            if len(compared) > 1:
+                prompt = [{"role": turn["role"], "content": turn["content"]} for turn in orjson.loads(messages)]
+                line = {"id": str(task), "split": split, "group": group, "prompt": prompt}
+                line |= {"responses": compared, "judgements": judgements}
+                yield records.Written(split, records.dump(line)), rows
 
 
 def merge(said: QuerySet[Judgement]) -> dict[str, Merged]:
     """The merged ranking of each task, with reliabilities learned from all of them."""
     tasks: dict[str, list[records.Judgement]] = {}
     names = Pseudonyms()
-    keys = said.order_by("pk").values_list("pk", flat=True)
-    for some in batched(keys.iterator(BATCH), BATCH):
-        for word in words.read(said.filter(pk__range=(some[0], some[-1])), names):
+    about = said.order_by("task_id").values_list("task_id", flat=True).distinct()
+    for some in batched(about.iterator(BATCH), BATCH):
+        for word in words.read(said, some[0], some[-1], names):
             tasks.setdefault(str(word.task), []).append(word.record)
     return merging.merge_all(tasks).rankings
 
 
-def freeze_demonstrations(project: Project, config: SnapshotConfig) -> Iterator[tuple[records.Line, Rows]]:
+def freeze_demonstrations(project: Project, config: SnapshotConfig) -> Iterator[tuple[records.Writable, Rows]]:
     """A line a demonstration that is in force; a conversation has a line for each of its ideal turns."""
     rows = Demonstration.objects.filter(chosen(config), simulated(config), project=project, is_current=True)
     rows = rows.exclude(standing=Standing.RETURNED)
@@ -164,7 +169,7 @@ def demonstration_line(row: Demonstration, turn: int | None = None) -> records.D
     return replace(line, id=f"{row.pk}.{turn}", prompt=said[:turn], response=said[turn].content)
 
 
-def freeze_prompts(project: Project, config: SnapshotConfig) -> Iterator[tuple[records.Line, Rows]]:
+def freeze_prompts(project: Project, config: SnapshotConfig) -> Iterator[tuple[records.Writable, Rows]]:
     """A line a prompt that is not retired."""
     rows = Prompt.objects.filter(chosen(config), project=project, retired_at=None).exclude(messages=[])
     for row in rows.order_by("pk").iterator(BATCH):
@@ -172,7 +177,7 @@ def freeze_prompts(project: Project, config: SnapshotConfig) -> Iterator[tuple[r
         yield line, {"prompts": [row.pk]}
 
 
-FREEZERS: dict[str, Callable[[Project, SnapshotConfig], Iterator[tuple[records.Line, Rows]]]] = {
+FREEZERS: dict[str, Callable[[Project, SnapshotConfig], Iterator[tuple[records.Writable, Rows]]]] = {
     "rankings": freeze_rankings,
     "demonstrations": freeze_demonstrations,
     "prompts": freeze_prompts,
@@ -185,14 +190,16 @@ ROWS = {
 
 
 def judgements_in(project: Project, config: SnapshotConfig) -> QuerySet[Judgement]:
-    """The words that enter a dataset of rankings; one that a reviewer returned waits until it is changed."""
+    """The words that enter a dataset of rankings, where their task does.
+
+    One that a reviewer returned waits until it is changed.
+    """
     rows = Judgement.objects.filter(chosen(config), simulated(config), project=project, is_current=True)
-    rows = rows.exclude(standing=Standing.RETURNED)
-    return rows if config.include_gold else rows.filter(task__purpose=Task.Purpose.WORK)
+    return rows.exclude(standing=Standing.RETURNED)
 
 
 def tasks_in(project: Project, config: SnapshotConfig) -> QuerySet[Task]:
-    """The tasks whose settled word may enter a dataset."""
+    """The tasks that may enter a dataset."""
     rows = Task.objects.filter(project=project)
     return rows if config.include_gold else rows.filter(purpose=Task.Purpose.WORK)
 
@@ -218,42 +225,41 @@ def head(line_id: str, split: str, group: str, messages: list[dict[str, Any]]) -
     }
 
 
-def ranking_line(
-    begun: dict[str, Any],
-    responses: list[records.Response],
-    said: list[words.Word],
+def what_stands(
+    responses: list[Plain],
+    said: list[words.PlainWord],
     *,
     settlement: Settlement | None,
     merged: Merged | None,
     keeps_all: bool,
-) -> tuple[records.RankingLine, Rows]:
-    """A task with what was said of it, and the rows behind that.
+) -> tuple[list[Plain], list[Plain], Rows]:
+    """A task's responses and what was said of them, as they stand in its line, and the rows behind that.
 
     A settled or merged ranking stands alone, under a name that is nobody's; of what nobody compared a merged one says
     nothing, and neither does its line.
     """
-    judgements = [word.record for word in said]
+    judgements = [word.plain for word in said]
     rows: Rows = {"judgements": [word.pk for word in said], "settlements": [settlement.pk] if settlement else []}
     if settlement:
-        last_word = words.of_ranks(settlement.ranks, annotator="settled")
+        last_word = words.of_ranks(settlement.ranks, annotator="settled").plain()
         judgements = [last_word, *judgements] if keeps_all else [last_word]
         rows["judgements"] = rows["judgements"] if keeps_all else []
     elif merged:
-        judgements = [words.of_ranks(merged.ranks, annotator="merged")]
-        responses = [response for response in responses if response.id in merged.ranks]
-    return records.RankingLine(**begun, responses=tuple(responses), judgements=tuple(judgements)), rows
+        judgements = [words.of_ranks(merged.ranks, annotator="merged").plain()]
+        responses = [response for response in responses if response["id"] in merged.ranks]
+    return responses, judgements, rows
 
 
-def responses_of(tasks: list[int]) -> dict[int, list[records.Response]]:
-    """The responses that lie in each task; by id, so that their order tells nothing."""
-    found: dict[int, list[records.Response]] = defaultdict(list)
-    rows = Candidate.objects.filter(task__in=tasks).order_by()
+def responses_in(first: int, last: int) -> dict[int, list[Plain]]:
+    """The responses that lie in the tasks from one to another; by id, so that their order tells nothing."""
+    found: dict[int, list[Plain]] = defaultdict(list)
+    rows = Candidate.objects.filter(task__gte=first, task__lte=last).annotate(key=words.KeyText("response_id"))
     for task, key, text, checkpoint, writer in rows.values_list(
-        "task_id", "response_id", "response__text", "response__checkpoint__digest", "response__writer"
+        "task_id", "key", "response__text", "response__checkpoint__digest", "response__writer"
     ):
-        found[task].append(records.Response(id=str(key), text=text, checkpoint=checkpoint, author=writer or None))
+        found[task].append({"id": key, "text": text, "checkpoint": checkpoint, "author": writer or None})
     for responses in found.values():
-        responses.sort(key=attrgetter("id"))
+        responses.sort(key=itemgetter("id"))
     return found
 
 

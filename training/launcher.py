@@ -22,7 +22,7 @@ from django.conf import settings
 from django.db import connection
 
 from training import code_revision, jobs, machine, program, report
-from training.artifacts import Store, is_whole, seal
+from training.artifacts import Store, is_whole
 from training.doorbell import queue_of
 from training.kinds import all_kinds, kind_named
 from training.models import Attempt, Job
@@ -120,13 +120,8 @@ def run_inside(attempt: Attempt, work: Callable[[Job, Path], None]) -> None:
     draft = run_dir(attempt.job) / f"attempt-{attempt.number}" / "output"
     shutil.rmtree(draft, ignore_errors=True)
     draft.mkdir(parents=True)
-
-    def do() -> None:
-        work(attempt.job, draft)
-        seal(draft)
-
     try:
-        while_beating(attempt, do)
+        while_beating(attempt, lambda: work(attempt.job, draft))
     except jobs.Fenced:
         raise
     except Exception as error:  # whatever it was, the ledger must hear of it by name
@@ -382,10 +377,11 @@ def tail(file: Path, size: int = 4000) -> str:
 def publish(attempt: Attempt, output: Path) -> None:
     """Store what was made, and make it visible in the transaction that closes the job."""
     store = Store(settings.STORE_ROOT)
-    digest = while_beating(attempt, lambda: store.put(output))
-    card: dict[str, Any] = json.loads((output / "card.json").read_text())
+    digest = while_beating(attempt, lambda: store.take(output))
+    folder = store.fetch(digest)
+    card: dict[str, Any] = json.loads((folder / "card.json").read_text())
     try:
-        jobs.finish(attempt, digest=digest, folder=store.fetch(digest), card=card)
+        jobs.finish(attempt, digest=digest, folder=folder, card=card)
     except jobs.Fenced:
         jobs.cancelled(attempt)  # a cancel came while it was being stored; if it was something else, Fenced again
 

@@ -12,7 +12,7 @@ import json
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol, Self, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, Self, TypeVar, cast
 
 import orjson
 
@@ -28,7 +28,7 @@ WORDS: tuple[Word, ...] = ("a", "a_slight", "tie", "b_slight", "b")
 LARGEST = sys.float_info.max
 SMALLEST_RANKING, LARGEST_RANKING = 2, 9
 """How many responses people rank at once: fewer compare nothing, more are beyond what one keeps in mind."""
-_ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False)
+WRITTEN_AT_ONCE = 2**20
 
 
 class RecordError(ValueError):
@@ -68,7 +68,7 @@ class PromptLine:
 
     def to_json(self) -> str:
         """Write the line, without its newline."""
-        return _dump(_head(self) | {"source": self.source})
+        return dump(_head(self) | {"source": self.source})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,7 +101,7 @@ class DemonstrationLine:
     def to_json(self) -> str:
         """Write the line, without its newline."""
         rest = {"response": self.response, "annotator": self.annotator, "source": self.source}
-        return _dump(_head(self) | rest | {"simulated": self.simulated, "started_from": self.started_from})
+        return dump(_head(self) | rest | {"simulated": self.simulated, "started_from": self.started_from})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,6 +139,23 @@ class RankingJudgement:
     weight: float = 1.0
     """How much it counts in training, beside others."""
 
+    def plain(self) -> dict[str, Any]:
+        """Give it as it stands in a line."""
+        return plain_ranking(
+            self.annotator,
+            [
+                {"response": said.response, "rank": said.rank, "rating": said.rating, "flags": said.flags}
+                for said in self.placements
+            ],
+            flags=self.flags,
+            note=self.note,
+            guidelines=self.guidelines,
+            shown=self.shown,
+            seconds=self.seconds,
+            simulated=self.simulated,
+            weight=self.weight,
+        )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
@@ -158,6 +175,10 @@ class VerdictsJudgement:
     simulated: bool = False
     weight: float = 1.0
     """How much it counts in training, beside others."""
+
+    def plain(self) -> dict[str, Any]:
+        """Give it as it stands in a line."""
+        return plain_verdicts(self.annotator, self.verdicts, simulated=self.simulated, weight=self.weight)
 
 
 Judgement = RankingJudgement | VerdictsJudgement
@@ -191,13 +212,12 @@ class RankingLine:
 
     def to_json(self) -> str:
         """Write the line, without its newline."""
-        responses = ", ".join(
-            f'{{"id": {_quoted(response.id)}, "text": {_quoted(response.text)}, '
-            f'"checkpoint": {_quoted(response.checkpoint)}, "author": {_quoted(response.author)}}}'
-            for response in self.responses
-        )
-        judgements = _dump([_plain_judgement(judgement) for judgement in self.judgements])
-        return f'{_dump(_head(self))[:-1]}, "responses": [{responses}], "judgements": {judgements}}}'
+        responses = [
+            {"id": each.id, "text": each.text, "checkpoint": each.checkpoint, "author": each.author}
+            for each in self.responses
+        ]
+        judgements = [judgement.plain() for judgement in self.judgements]
+        return dump(_head(self) | {"responses": responses, "judgements": judgements})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -222,7 +242,7 @@ class TextLine:
 
     def to_json(self) -> str:
         """Write the line, without its newline."""
-        return _dump({"text": self.text, "split": self.split, "title": self.title, "weight": self.weight})
+        return dump({"text": self.text, "split": self.split, "title": self.title, "weight": _finite(self.weight)})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -265,14 +285,14 @@ class SampleLine:
                 "k": sample.k,
                 "text": sample.text,
                 "token_count": sample.token_count,
-                "logprob": sample.logprob,
+                "logprob": _finite(sample.logprob),
                 "finished": sample.finished,
                 "seed": sample.seed,
                 "by": sample.by,
             }
             for sample in self.responses
         ]
-        return _dump({"prompt_id": self.prompt_id, "prompt": plain_prompt(self.prompt), "responses": responses})
+        return dump({"prompt_id": self.prompt_id, "prompt": plain_prompt(self.prompt), "responses": responses})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -298,19 +318,34 @@ class RewardLine:
 
     def to_json(self) -> str:
         """Write the line, without its newline."""
-        said = {"reward": self.reward, "spread": self.spread}
-        return _dump({"prompt": plain_prompt(self.prompt), "response": self.response} | said)
+        said = {"reward": _finite(self.reward), "spread": _finite(self.spread)}
+        return dump({"prompt": plain_prompt(self.prompt), "response": self.response} | said)
 
 
-class Line(Protocol):
+class Writable(Protocol):
+    """What can be written as a line."""
+
+    def to_json(self) -> str:
+        """Write the line, without its newline."""
+
+
+class Line(Writable, Protocol):
     """What all line formats share."""
 
     @classmethod
     def from_json(cls, text: str, line_number: int | None = None) -> Self:
         """Read one line, or raise RecordError."""
 
+
+class Written(NamedTuple):
+    """A line of any format that is text already."""
+
+    split: str
+    text: str
+
     def to_json(self) -> str:
-        """Write the line, without its newline."""
+        """Give the line, without its newline."""
+        return self.text
 
 
 L = TypeVar("L", bound=Line)
@@ -342,14 +377,14 @@ def has_half_pair(text: str) -> bool:
     return any("\ud800" <= character <= "\udfff" for character in text)
 
 
-def write_lines(lines: Iterable[Line], folder: Path, *, kind: str) -> dict[str, Any]:
+def write_lines(lines: Iterable[Writable], folder: Path, *, kind: str) -> dict[str, Any]:
     """Write a dataset folder (`data.jsonl` and `card.json` with the counts); return the card."""
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     count, splits = 0, dict.fromkeys(SPLITS, 0)
-    with (folder / "data.jsonl").open("w", encoding="utf-8", newline="\n") as file:
+    with (folder / "data.jsonl").open("wb", buffering=WRITTEN_AT_ONCE) as file:
         for line in lines:
-            file.write(line.to_json() + "\n")
+            file.write(line.to_json().encode() + b"\n")
             count += 1
             split = getattr(line, "split", None)
             if split is not None:
@@ -362,6 +397,49 @@ def write_lines(lines: Iterable[Line], folder: Path, *, kind: str) -> dict[str, 
 def plain_prompt(prompt: Iterable[Message]) -> list[dict[str, str]]:
     """Give the messages as the plain dictionaries that chat templates and JSON take."""
     return [{"role": message.role, "content": message.content} for message in prompt]
+
+
+def plain_ranking(
+    annotator: str,
+    placements: list[dict[str, Any]],
+    *,
+    flags: Any,
+    note: str,
+    guidelines: int | None,
+    shown: Any,
+    seconds: float | None,
+    simulated: bool,
+    weight: float = 1.0,
+) -> dict[str, Any]:
+    """Give one annotator's ordering as it stands in a line."""
+    return {
+        "kind": "ranking",
+        "annotator": annotator,
+        "placements": placements,
+        "flags": flags,
+        "note": note,
+        "guidelines": guidelines,
+        "shown": shown,
+        "seconds": _finite(seconds),
+        "simulated": simulated,
+    } | _weighed(weight)
+
+
+def plain_verdicts(
+    annotator: str, verdicts: Iterable[Verdict], *, simulated: bool, weight: float = 1.0
+) -> dict[str, Any]:
+    """Give one annotator's pairwise verdicts as they stand in a line."""
+    return {
+        "kind": "verdicts",
+        "annotator": annotator,
+        "verdicts": [{"a": said.a, "b": said.b, "verdict": said.verdict} for said in verdicts],
+        "simulated": simulated,
+    } | _weighed(weight)
+
+
+def dump(data: dict[str, Any]) -> str:
+    """Write a line."""
+    return orjson.dumps(data).decode()
 
 
 class _Reader:
@@ -582,47 +660,20 @@ def _sample(item: _Reader) -> Sample:
         )
 
 
-def _plain_judgement(judgement: Judgement) -> dict[str, Any]:
-    if isinstance(judgement, VerdictsJudgement):
-        return {
-            "kind": "verdicts",
-            "annotator": judgement.annotator,
-            "verdicts": [{"a": said.a, "b": said.b, "verdict": said.verdict} for said in judgement.verdicts],
-            "simulated": judgement.simulated,
-        } | _weighed(judgement)
-    placements = [
-        {"response": said.response, "rank": said.rank, "rating": said.rating, "flags": list(said.flags)}
-        for said in judgement.placements
-    ]
-    return {
-        "kind": "ranking",
-        "annotator": judgement.annotator,
-        "placements": placements,
-        "flags": list(judgement.flags),
-        "note": judgement.note,
-        "guidelines": judgement.guidelines,
-        "shown": list(judgement.shown),
-        "seconds": judgement.seconds,
-        "simulated": judgement.simulated,
-    } | _weighed(judgement)
-
-
-def _weighed(judgement: Judgement) -> dict[str, float]:
-    """Say the weight only where it says something, so that lines without one keep their bytes."""
-    return {} if judgement.weight == 1 else {"weight": judgement.weight}
-
-
 def _head(line: Any) -> dict[str, Any]:
     return {"id": line.id, "split": line.split, "group": line.group, "prompt": plain_prompt(line.prompt)}
 
 
-def _dump(data: dict[str, Any] | list[dict[str, Any]]) -> str:
-    return _ENCODER.encode(data)
+def _weighed(weight: float) -> dict[str, float | None]:
+    """Say the weight only where it says something, so that lines without one keep their bytes."""
+    return {} if weight == 1 else {"weight": _finite(weight)}
 
 
-def _quoted(text: str | None) -> str:
-    """Write a text, or none, as `_dump` does, in a sixth of the time: most of a line is its K responses."""
-    return orjson.dumps(text).decode()
+def _finite(number: float | None) -> float | None:
+    """Refuse with ValueError what JSON has no word for: a null in its place would be read as nothing said."""
+    if number is not None and not -LARGEST <= number <= LARGEST:
+        raise ValueError(f"{number} is not a number in JSON")
+    return number
 
 
 def _refuse_constant(name: str) -> Any:

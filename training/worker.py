@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from typing import Any
 
 from celery.signals import worker_ready, worker_shutting_down
@@ -15,6 +16,8 @@ def begin(**_: Any) -> None:
     launcher.reap_orphans()
     sweeper.resume_interrupted()
     sweeper.ring_queued()
+    gc.collect()
+    gc.freeze()  # what is here is here to stay: the collector need not go through it whenever a job makes many objects
 
 
 @worker_shutting_down.connect

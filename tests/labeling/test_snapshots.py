@@ -19,7 +19,7 @@ from hypothesis.extra.django import TestCase
 from labeling import imports, queue, rankings, snapshots
 from labeling.config import SnapshotConfig
 from labeling.models import Demonstration, Judgement, Placement, Prompt, Task
-from labeling.words import as_record, placements_of, read
+from labeling.words import as_record, placements_of, read, read_plain
 from training import measures, records
 from training.models import Dataset, Project
 from training.records import DemonstrationLine, PromptLine, RankingLine, read_lines
@@ -145,20 +145,43 @@ def test_a_snapshot_asks_no_more_of_the_database_for_more_tasks(project, ada, tm
 @pytest.mark.django_db
 @pytest.mark.both_databases
 def test_words_that_are_read_together_are_the_records_that_each_is_alone(project, ada, ben, tmp_path):
-    factories.TaskFactory.create_batch(3, of=project, seats=2)
+    for _ in range(3):
+        factories.TaskFactory(of=project, seats=2)
+        factories.TaskFactory(seats=2)  # of another project
     for person in (ada, ben):
         rank(person, [2, 1, 2, 3], flags=["unclear"], note="“so” \\ so", seconds_spent=0.1)
         rank(person, [1, 1, 1, 1])
-    Placement.objects.filter(rank=3).update(flags=["sexual", "violent"], rating=None)
+    Placement.objects.filter(rank=3).update(flags=["sexual", "naïve"], rating=None)
     data = [{"a": "m2", "b": "m1", "verdict": "tie"}, {"a": "m1", "b": "m2", "verdict": "a"}]
     annotations = [{"annotator": "zoe", "type": "pairwise", "data": data}]
     record = {"id": "x", "prompt": "P?", "responses": {"m1": "One", "m2": "Two"}, "annotations": annotations}
     (tmp_path / "in.jsonl").write_text(json.dumps(record))
     imports.import_judgements(project=project, path=tmp_path / "in.jsonl", options=imports.Options())
-    said = Judgement.objects.all()
+    said, names = Judgement.objects.all(), defaultdict(lambda: "someone")
     alone = [(word.pk, word.task_id, as_record(word, annotator="someone")) for word in said.order_by("pk")]
     assert len(alone) == 5
-    assert list(read(said, defaultdict(lambda: "someone"))) == alone
+    whole = Task.objects.order_by("pk").first().pk, Task.objects.order_by("pk").last().pk
+    assert list(read(said, *whole, names)) == alone
+    plain = [(pk, task, json.loads(json.dumps(record.plain()))) for pk, task, record in alone]
+    assert [(pk, task, json.loads(json.dumps(said))) for pk, task, said in read_plain(said, *whole, names)] == plain
+    second = alone[1][1]
+    assert list(read(said, second, second, names)) == [word for word in alone if word[1] == second]
+
+
+@pytest.mark.django_db
+@pytest.mark.both_databases
+def test_the_responses_and_prompts_of_other_projects_tasks_stay_out(project, ada, tmp_path):
+    mine = []
+    for _ in range(3):
+        mine.append(factories.TaskFactory(of=project))
+        factories.TaskFactory()
+    for _ in mine:
+        rank(ada, [4, 1, 2, 3])
+    lines, _ = frozen(project, tmp_path)
+    assert [line.id for line in lines] == [str(task.pk) for task in mine]
+    for line, task in zip(lines, mine, strict=True):
+        theirs = sorted((str(response.pk), response.text) for response in task.responses.all())
+        assert [(response.id, response.text) for response in line.responses] == theirs
 
 
 @st.composite

@@ -138,6 +138,56 @@ def test_a_crash_while_copying_leaves_nothing_visible(made, tmp_path, monkeypatc
     assert list((tmp_path / "store").iterdir()) == []
 
 
+@pytest.mark.parametrize("is_sealed", [True, False])
+def test_what_is_taken_is_what_was_made_and_lies_there_once(made, tmp_path, is_sealed):
+    copied = Store(tmp_path / "copied").put(write(tmp_path / "again", {"weights": b"1234", "deep/card": b"{}"}))
+    if is_sealed:
+        seal(made)
+    store = Store(tmp_path / "store")
+    home = store.fetch(store.take(made))
+    assert home.name == copied.removeprefix("sha256:")
+    assert (home / "weights").read_bytes() == b"1234"
+    assert (home / "deep" / "card").read_bytes() == b"{}"
+    assert not (home / "weights").stat().st_mode & 0o222
+    assert not made.exists()
+
+
+def test_a_sealed_folder_that_changed_cannot_be_taken(made, tmp_path):
+    seal(made)
+    (made / "weights").write_bytes(b"4321")
+    with pytest.raises(ArtifactDamaged, match="weights"):
+        Store(tmp_path / "store").take(made)
+
+
+def test_what_was_not_sealed_is_not_taken_along(made, tmp_path):
+    digest = seal(made)
+    (made / "notes").write_bytes(b"mine")
+    store = Store(tmp_path / "store")
+    assert store.take(made) == digest
+    assert sorted(path.name for path in store.fetch(digest).iterdir()) == ["deep", artifacts.MANIFEST, "weights"]
+    assert (made / "notes").exists()
+
+
+def test_what_cannot_be_moved_is_copied(made, tmp_path, monkeypatch):
+    renamed = Path.rename
+
+    def on_another_disk(path, target):
+        if path == made:
+            raise OSError("cross-device link")
+        return renamed(path, target)
+
+    monkeypatch.setattr(Path, "rename", on_another_disk)
+    store = Store(tmp_path / "store")
+    assert (store.fetch(store.take(made)) / "weights").read_bytes() == b"1234"
+
+
+def test_taking_what_is_there_already_changes_nothing(made, tmp_path):
+    store = Store(tmp_path / "store")
+    digest = store.put(made)
+    assert store.take(made) == digest
+    assert Store(tmp_path / "store").fetch(digest)
+
+
 def test_a_folder_is_whole_only_once_its_manifest_is_there(made):
     assert not is_whole(made)
     seal(made)

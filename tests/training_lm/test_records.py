@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import math
 
 import pytest
 from hypothesis import given
@@ -140,6 +141,25 @@ def test_a_line_survives_the_way_through_json(line):
     written = line.to_json()
     assert "\n" not in written
     assert type(line).from_json(written, 1) == line
+
+
+@pytest.mark.parametrize("number", [math.nan, math.inf, -math.inf])
+def test_a_number_that_json_has_no_word_for_is_not_written(number):
+    asked = (Message("user", "Why?"),)
+    ranked = RankingJudgement(annotator="ada", placements=(), seconds=number)
+    weighed = VerdictsJudgement(annotator="ada", verdicts=(), weight=number)
+    head = {"id": "1", "split": "train", "group": "g", "prompt": asked}
+    sample = Sample(k=0, text="So.", token_count=1, logprob=number, finished=True, seed=1)
+    for line in (
+        RankingLine(**head, responses=(), judgements=(ranked,)),
+        RankingLine(**head, responses=(), judgements=(weighed,)),
+        TextLine(text="So.", split="train", weight=number),
+        SampleLine(prompt_id="1", prompt=asked, responses=(sample,)),
+        RewardLine(prompt=asked, response="So.", reward=number),
+        RewardLine(prompt=asked, response="So.", reward=1.0, spread=number),
+    ):
+        with pytest.raises(ValueError, match="is not a number in JSON"):
+            line.to_json()
 
 
 @given(lines, st.data())
