@@ -120,7 +120,7 @@ CELERY_WORKER_POOL = "threads"  # so that a shutdown reaches the launcher while 
 
 # --- People ------------------------------------------------------------------------------------
 AUTH_USER_MODEL = "training.User"
-AUTHENTICATION_BACKENDS = ["axes.backends.AxesStandaloneBackend", "django.contrib.auth.backends.ModelBackend"]
+AUTHENTICATION_BACKENDS = ["axes.backends.AxesStandaloneBackend", "training.sessions.Passwords"]
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.Argon2PasswordHasher"]
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
@@ -139,6 +139,7 @@ CSRF_FAILURE_VIEW = "config.errors.csrf_failure"
 SESSION_COOKIE_SAMESITE = "Lax"
 CSRF_COOKIE_SAMESITE = "Lax"
 SESSION_COOKIE_AGE = 30 * 24 * 3600
+SESSION_ENGINE = "training.sessions"
 LOGIN_URL = "/sign-in"
 
 # --- Transport and content ---------------------------------------------------------------------

@@ -15,7 +15,7 @@ from rest_framework.views import APIView
 from labeling import acknowledgements, days, demonstrations, drafts, progress, queue, rankings, rounds
 from labeling import serializers as shapes
 from training import access
-from training.api.asking import asker, parsed
+from training.api.asking import asker, parsed, written
 from training.models import Membership
 from training.records import Placement
 
@@ -88,7 +88,7 @@ class Leases(LabelingView):
         handout = queue.lease_next(annotator=asker(request), slug=slug, kind=kind)
         if handout is None:
             return Answer(status=204)
-        return Answer(shapes.LeaseSerializer(shapes.lease_body(handout)).data, status=201)
+        return Answer(written(shapes.LeaseSerializer, shapes.lease_body(handout)), status=201)
 
 
 class OneLease(LabelingView):

@@ -357,8 +357,8 @@ def sheet(task_id: int, prompt_id: int, kind: str) -> tuple[Prompt, list[Respons
     if kind == Kind.DEMONSTRATION:
         (prompt,) = ASKED.all(prompt=prompt_id)
         return prompt, [], prompt.samples
-    candidates = COMPARED.all(task=task_id)
-    return candidates[0].task.prompt, [candidate.response for candidate in candidates], False
+    responses = COMPARED.all(task=task_id)
+    return responses[0].prompt, responses, False
 
 
 ASKED: Composed[Any] = Composed(
@@ -366,7 +366,7 @@ ASKED: Composed[Any] = Composed(
     prompt=Prompt.id,
 )
 COMPARED = Composed(
-    lambda task: Candidate.objects.filter(task=task).select_related("response", "task__prompt"),
+    lambda task: Response.objects.filter(candidates__task=task).select_related("prompt"),
     task=Candidate.task,
 )
 

@@ -143,6 +143,9 @@ class Query(Statement):
         # What makes the rows asks its query for a compiler, and has that ask the database: both are done here.
         queryset.query.get_compiler = lambda *_, **__: self.compiler  # type: ignore[method-assign]
         self.compiler.execute_sql = lambda *_, **__: [self.here.found]
+        columns = [selected for selected, *_ in self.compiler.select[: self.compiler.col_count]]
+        converters = self.compiler.get_converters(columns)
+        self.compiler.get_converters = lambda _: converters
 
     def rows(self, values: dict[str, Any]) -> list[Any]:
         """Ask. Raises TransactionManagementError where a lock would be let go at once."""

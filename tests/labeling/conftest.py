@@ -52,7 +52,7 @@ def browser():
 
     def sign_in(user):
         client = APIClient()
-        client.force_login(user, backend="django.contrib.auth.backends.ModelBackend")
+        client.force_login(user, backend="training.sessions.Passwords")
         return client
 
     return sign_in
