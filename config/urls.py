@@ -14,11 +14,11 @@ handler404 = "config.errors.not_found"
 handler500 = "config.errors.server_error"
 
 urlpatterns = [
+    path("api/v1/", include("labeling.urls")),  # what is asked for most comes first: addresses are tried in this order
+    path("api/v1/", include("training.urls")),
+    path("api/v1/", include("policy.urls")),
     path("admin/", admin.site.urls),
     path("healthz", pages.alive, name="alive"),
-    path("api/v1/", include("training.urls")),
-    path("api/v1/", include("labeling.urls")),
-    path("api/v1/", include("policy.urls")),
     path("api/schema/", SpectacularAPIView.as_view(), name="schema"),
     path("api/docs/", pages.Docs.as_view(url_name="schema"), name="docs"),
     re_path(r"^(?:api|static|assets)(?:/|$)", errors.no_such_address),

@@ -4,6 +4,9 @@ Django's own handler starts a thread for each request, and visits it once for ea
 that took longer than what a request asks for. `OneVisitHandler` has the whole of Django answer in one visit to a
 thread of a pool. Views that are coroutines, and whatever is streamed, stay on the event loop, where they hold nobody up
 and notice a client that hangs up.
+
+Views that say that they are `quick` have a few threads of their own: an annotator's next task waits behind no import
+and no report. More of those threads would do less, since they would wrestle for the interpreter.
 """
 
 from __future__ import annotations
@@ -19,12 +22,25 @@ from django.core.exceptions import RequestAborted
 from django.core.handlers.asgi import ASGIHandler, get_script_prefix
 from django.core.handlers.base import BaseHandler
 from django.db import close_old_connections
-from django.urls import Resolver404, resolve, set_script_prefix
+from django.urls import Resolver404, ResolverMatch, resolve, set_script_prefix
 
 if TYPE_CHECKING:
     from typing import IO
 
     from django.http.response import HttpResponseBase
+
+QUICK_THREADS = 3
+FOUND = "laurel.view"
+
+
+class Django(BaseHandler):
+    """Django, which looks an address up once."""
+
+    def resolve_request(self, request: Any) -> ResolverMatch:
+        """The view that was found when the request came in; Resolver404 where there is none."""
+        found: ResolverMatch = request.scope.get(FOUND) or super().resolve_request(request)
+        request.resolver_match = found
+        return found
 
 
 class OneVisitHandler(ASGIHandler):
@@ -32,20 +48,27 @@ class OneVisitHandler(ASGIHandler):
 
     def __init__(self) -> None:
         super().__init__()
-        self.threads = ThreadPoolExecutor(settings.WEB_THREADS, thread_name_prefix="web")
-        self.django = BaseHandler()
+        quick = min(QUICK_THREADS, settings.WEB_THREADS // 2)
+        self.threads = ThreadPoolExecutor(settings.WEB_THREADS - quick, thread_name_prefix="web")
+        self.quick_threads = ThreadPoolExecutor(quick, thread_name_prefix="quick") if quick else self.threads
+        self.django = Django()
         self.django.load_middleware()
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Answer one request."""
-        if scope["type"] != "http" or is_for_a_coroutine(scope):
+        view = None
+        if scope["type"] == "http":
+            scope[FOUND] = found = view_of(scope)
+            view = found and found.func
+        if scope["type"] != "http" or iscoroutinefunction(view):
             await super().__call__(scope, receive, send)
             return
         try:
             body = await self.read_body(receive)
         except RequestAborted:
             return
-        response = await asyncio.get_running_loop().run_in_executor(self.threads, self.respond, scope, body)
+        threads = self.quick_threads if getattr(getattr(view, "cls", None), "quick", False) else self.threads
+        response = await asyncio.get_running_loop().run_in_executor(threads, self.respond, scope, body)
         if response.streaming:
             await self.stream(response, receive, send)
         else:
@@ -80,10 +103,9 @@ class OneVisitHandler(ASGIHandler):
             raise broken
 
 
-def is_for_a_coroutine(scope: Any) -> bool:
-    """Whether the view at this address is a coroutine."""
+def view_of(scope: Any) -> ResolverMatch | None:
+    """The view at the address of a request."""
     try:
-        found = resolve(scope["path"].removeprefix(get_script_prefix(scope).rstrip("/")))
+        return resolve(scope["path"].removeprefix(get_script_prefix(scope).rstrip("/")))
     except Resolver404:
-        return False
-    return iscoroutinefunction(found.func)
+        return None

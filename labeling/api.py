@@ -56,6 +56,12 @@ class LabelingView(APIView):
     throttle_classes = (Pace,)
 
 
+class QueueView(LabelingView):
+    """What annotators ask for again and again: it touches a few rows, and no long work stands in its way."""
+
+    quick = True
+
+
 def placements_of(said: dict[str, Any]) -> list[Placement]:
     """The placements of a ranking that came in."""
     return [
@@ -64,7 +70,7 @@ def placements_of(said: dict[str, Any]) -> list[Placement]:
     ]
 
 
-class Leases(LabelingView):
+class Leases(QueueView):
     """The tasks in the asker's hands."""
 
     @extend_schema(
@@ -91,7 +97,7 @@ class Leases(LabelingView):
         return Answer(written(shapes.LeaseSerializer, shapes.lease_body(handout)), status=201)
 
 
-class OneLease(LabelingView):
+class OneLease(QueueView):
     """One task in the asker's hands."""
 
     @extend_schema(responses={204: None}, tags=["labeling"])
@@ -101,7 +107,7 @@ class OneLease(LabelingView):
         return Answer(status=204)
 
 
-class Renewal(LabelingView):
+class Renewal(QueueView):
     """Holding a task longer."""
 
     @extend_schema(request=None, responses=shapes.RenewedSerializer, tags=["labeling"])
@@ -111,7 +117,7 @@ class Renewal(LabelingView):
         return Answer(shapes.RenewedSerializer({"expires_at": lease.expires_at}).data)
 
 
-class LeaseDraft(LabelingView):
+class LeaseDraft(QueueView):
     """Work that is not submitted yet."""
 
     @extend_schema(
@@ -140,7 +146,7 @@ class LeaseResponses(LabelingView):
         return Answer(shapes.ShownResponseSerializer(shown, many=True).data)
 
 
-class Skip(LabelingView):
+class Skip(QueueView):
     """Passing a task over."""
 
     @extend_schema(request=shapes.SkipSerializer, responses={204: None}, tags=["labeling"])
@@ -151,7 +157,7 @@ class Skip(LabelingView):
         return Answer(status=204)
 
 
-class SubmitRanking(LabelingView):
+class SubmitRanking(QueueView):
     """Saying how the responses compare."""
 
     @extend_schema(
@@ -173,7 +179,7 @@ class SubmitRanking(LabelingView):
         return Answer({"id": judgement.pk}, status=201 if is_new else 200)
 
 
-class SubmitDemonstration(LabelingView):
+class SubmitDemonstration(QueueView):
     """Writing the ideal response."""
 
     @extend_schema(

@@ -121,15 +121,17 @@ def hand_out(*, annotator: User, slug: str, kind: str, bookmarked: bool) -> Hand
     task_id, prompt_id = picked
     prompt, responses, samples = sheet(task_id, prompt_id, kind)
     random.shuffle(responses)
-    lease = Lease.objects.create(
-        project=desk.project,
-        kind=kind,
-        task_id=task_id,
-        annotator=annotator,
-        slot=desk.free_slot,
-        shown=[str(response.pk) for response in responses],
-        guidelines_version=desk.guidelines_version,
-        expires_at=now() + timedelta(seconds=desk.settings.lease_seconds),
+    lease = bulk.add(
+        Lease(
+            project=desk.project,
+            kind=kind,
+            task_id=task_id,
+            annotator=annotator,
+            slot=desk.free_slot,
+            shown=[str(response.pk) for response in responses],
+            guidelines_version=desk.guidelines_version,
+            expires_at=now() + timedelta(seconds=desk.settings.lease_seconds),
+        )
     )
     return Handout(lease=lease, prompt=prompt, responses=responses, samples=samples)
 

@@ -9,7 +9,7 @@ from django.db import transaction
 from labeling import agreement, qualification, queue
 from labeling.models import Judgement, Kind, Lease, Placement, Task
 from labeling.words import as_record
-from training import records
+from training import bulk, records
 from training.refusals import Refusal
 
 if TYPE_CHECKING:
@@ -138,20 +138,22 @@ def write(
     edit: UUID | None = None,
 ) -> Judgement:
     """Write a ranking down as it was said; part of each submission's transaction."""
-    judgement = Judgement.objects.create(
-        project=lease.project,
-        task=lease.task,
-        lease=lease,
-        annotator=annotator,
-        form=Judgement.Form.RANKING,
-        shown=lease.shown,
-        flags=list(flags),
-        note=note,
-        guidelines_version=guidelines_version,
-        seconds_spent=seconds_spent,
-        is_simulated=annotator.is_simulated,
-        supersedes=supersedes,
-        edit=edit,
+    judgement = bulk.add(
+        Judgement(
+            project=lease.project,
+            task=lease.task,
+            lease=lease,
+            annotator=annotator,
+            form=Judgement.Form.RANKING,
+            shown=lease.shown,
+            flags=list(flags),
+            note=note,
+            guidelines_version=guidelines_version,
+            seconds_spent=seconds_spent,
+            is_simulated=annotator.is_simulated,
+            supersedes=supersedes,
+            edit=edit,
+        )
     )
     place(judgement, placements)
     return judgement
@@ -159,8 +161,8 @@ def write(
 
 def place(judgement: Judgement, placements: Sequence[records.Placement]) -> None:
     """Write a ranking's placements."""
-    Placement.objects.bulk_create(
-        [
+    bulk.add(
+        *(
             Placement(
                 judgement=judgement,
                 response_id=placed.response,
@@ -169,5 +171,5 @@ def place(judgement: Judgement, placements: Sequence[records.Placement]) -> None
                 flags=list(placed.flags),
             )
             for placed in placements
-        ]
+        )
     )

@@ -1,10 +1,17 @@
-"""Many new rows at once, as fast as the database takes them: COPY on PostgreSQL, one prepared statement on SQLite."""
+"""New rows, as fast as the database takes them.
+
+Many at once by COPY on PostgreSQL and by one prepared statement on SQLite; a few by one statement that is written once
+and planned once (`add`).
+"""
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from django.db import connection, models, transaction
+
+from training import composed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -32,6 +39,25 @@ def write(rows: Sequence[M], *, unless_there: bool = False) -> list[M]:
     return written
 
 
+def add(*rows: M) -> M:
+    """Write a few new rows of one table; the first of them, with its number.
+
+    For what is written at every turn: the ORM composes an insertion each time, and PostgreSQL plans it each time. No
+    signals are sent, and no defaults of the database are asked for.
+    """
+    columns = columns_of(type(rows[0]), connection.vendor)
+    values = [columns.values(row) for row in rows]
+    if columns.is_numbered:
+        values = [row[1:] for row in values]
+    with composed.cursor() as cursor:
+        cursor.execute(columns.insertion(len(rows)), [value for row in values for value in row])
+        keys = sorted(key for (key,) in cursor.fetchall()) if columns.is_numbered else [row.pk for row in rows]
+    for row, key in zip(rows, keys, strict=True):
+        row.pk = key
+        row._state.adding, row._state.db = False, connection.alias  # noqa: SLF001 (it stands in the database now)
+    return rows[0]
+
+
 class Columns:
     """The columns of a table, and how each is filled from a row."""
 
@@ -41,6 +67,7 @@ class Columns:
         self.key = quote(str(model._meta.pk.column))  # noqa: SLF001
         self.names = ", ".join(quote(str(field.column)) for field in fields)
         self.count = len(fields)
+        self.is_numbered = isinstance(model._meta.pk, models.AutoField)  # noqa: SLF001
         self.writers: list[tuple[Callable[..., Any], Callable[..., Any]]] = [
             (field.pre_save, field.get_db_prep_save) for field in fields
         ]
@@ -49,6 +76,18 @@ class Columns:
         """What a row holds, as this database wants it. What it points to must be written already."""
         row._prepare_related_fields_for_save(operation_name="bulk_create")  # type: ignore[attr-defined]  # noqa: SLF001
         return tuple(prepare(read(row, add=True), connection=connection) for read, prepare in self.writers)
+
+    def insertion(self, count: int) -> str:
+        """The statement that writes so many rows and gives their keys; the database numbers them where it does that."""
+        names = self.names.partition(", ")[2] if self.is_numbered else self.names
+        row = f"({', '.join(['%s'] * (self.count - self.is_numbered))})"
+        return f"INSERT INTO {self.table} ({names}) VALUES {', '.join([row] * count)} RETURNING {self.key}"  # noqa: S608 (names of our own tables and columns)
+
+
+@cache
+def columns_of(model: type[Model], vendor: str) -> Columns:  # noqa: ARG001 (each writes in its own way)
+    """The columns of a table."""
+    return Columns(model)
 
 
 def number(rows: Sequence[Model], cursor: CursorWrapper) -> None:

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 from django.db import connections
 from django.http import HttpResponse, StreamingHttpResponse
-from django.urls import path
+from django.urls import URLResolver, path
 
 from config.web import OneVisitHandler
 from training.models import Project
@@ -50,12 +50,38 @@ async def drip():
         SEEN.closed += 1
 
 
+class Quick:
+    """Like a class of DRF, whose views name it."""
+
+    quick = True
+
+
+def hurry(_request):
+    return HttpResponse(threading.current_thread().name)
+
+
+hurry.cls = Quick
+
+
+def dawdle(_request):
+    """Long work: it goes on until somebody was quick."""
+    assert SEEN.hurried.wait(30)
+    return HttpResponse(threading.current_thread().name)
+
+
 def stream(_request):
     assert Project.objects.count() == 1
     return StreamingHttpResponse(drip())
 
 
-urlpatterns = [path("count", count), path("broken", break_down), path("wait", wait), path("stream", stream)]
+urlpatterns = [
+    path("count", count),
+    path("broken", break_down),
+    path("wait", wait),
+    path("stream", stream),
+    path("hurry", hurry),
+    path("dawdle", dawdle),
+]
 handler500 = "config.errors.server_error"
 
 
@@ -64,11 +90,12 @@ def application(settings):
     settings.ROOT_URLCONF = __name__
     settings.WEB_THREADS = 3
     Project.objects.create(slug="stories", name="Stories")
-    SEEN.__dict__.update(threads=set(), at_once=0, most_at_once=0, pieces=0, closed=0)
+    SEEN.__dict__.update(threads=set(), at_once=0, most_at_once=0, pieces=0, closed=0, hurried=threading.Event())
     handler = OneVisitHandler()
     yield handler
-    handler.threads.submit(connections.close_all).result()
-    handler.threads.shutdown()
+    for threads in (handler.threads, handler.quick_threads):
+        threads.submit(connections.close_all).result()
+        threads.shutdown()
 
 
 async def ask(application, address, *, hang_up_after=None):
@@ -102,6 +129,35 @@ def test_many_requests_are_answered_by_a_few_threads_whose_connections_go_back(a
     assert 1 <= SEEN.most_at_once <= len(SEEN.threads) <= 3
     held = {application.threads.submit(lambda: connections["default"].connection).result() for _ in range(12)}
     assert held == {None}
+
+
+def test_what_is_quick_waits_behind_no_long_work(application):
+    async def both():
+        long = [asyncio.create_task(ask(application, "/dawdle")) for _ in range(8)]
+        await asyncio.sleep(0.1)
+        quick = await ask(application, "/hurry")
+        SEEN.hurried.set()
+        return quick, await asyncio.gather(*long)
+
+    (status, _, name), long = asyncio.run(both())
+    assert (status, name.startswith(b"quick")) == (200, True)
+    assert {status for status, *_ in long} == {200}
+
+
+def test_an_address_is_looked_up_once(application, monkeypatch):
+    looked_up = []
+    monkeypatch.setattr(URLResolver, "resolve", spied(URLResolver.resolve, looked_up))
+    assert asyncio.run(ask(application, "/count"))[0] == 200
+    assert len(looked_up) == 1
+    assert asyncio.run(ask(application, "/nowhere"))[0] == 404
+
+
+def spied(method, calls):
+    def spy(self, path):
+        calls.append(path)
+        return method(self, path)
+
+    return spy
 
 
 def test_a_view_that_breaks_answers_in_the_envelope(application):

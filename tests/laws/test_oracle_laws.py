@@ -87,7 +87,7 @@ def scale_of(found, true):
         pytest.param("verdicts", 0.0, 4000, {"epochs": 4}, id="verdicts"),
         pytest.param("ranking", 0.0, 4000, {"epochs": 4}, id="rankings"),
         pytest.param("ranking", 0.0, 8000, {"epochs": 3, "loss": "plackett_luce"}, id="plackett-luce"),
-        pytest.param("verdicts", 0.25, 20_000, {"epochs": 3, "rater_model": "fixed", "error_share": 0.5}, id="flipped"),
+        pytest.param("verdicts", 0.25, 20_000, {"epochs": 6, "rater_model": "fixed", "error_share": 0.5}, id="flipped"),
     ],
 )
 @pytest.mark.law("R8")

@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
 
 import pytest
+from django.contrib.sessions.models import Session
 from django.db import IntegrityError, connection, transaction
 from django.utils.timezone import now
 
@@ -42,6 +43,32 @@ def test_rows_are_numbered_in_their_order_and_the_orm_goes_on_counting(project):
     after = Job.objects.create(project=project, kind="tiny.train")
     numbers = [before.pk, *(row.pk for row in rows), after.pk]
     assert numbers == sorted(set(numbers))
+
+
+@pytest.mark.parametrize("count", [1, 4])
+def test_a_few_rows_come_back_as_they_were_written_by_one_statement(project, count, django_assert_num_queries):
+    rows = jobs(project, count, started_at=now(), seed=2**40)
+    with django_assert_num_queries(1):
+        assert bulk.add(*rows) is rows[0]
+    found = list(Job.objects.order_by("pk"))
+    assert [row.pk for row in rows] == [row.pk for row in found]
+    for row, there in zip(rows, found, strict=True):
+        for field in Job._meta.concrete_fields:
+            assert getattr(there, field.attname) == getattr(row, field.attname), field.name
+    rows[0].name = "changed"
+    rows[0].save()
+    assert Job.objects.count() == count
+
+
+def test_a_row_that_brings_its_key_keeps_it(project):
+    row = bulk.add(Session(session_key="a" * 32, session_data="", expire_date=now()))
+    assert Session.objects.get().pk == row.pk == "a" * 32
+
+
+def test_a_few_rows_that_a_constraint_keeps_out_are_not_written(project):
+    with pytest.raises(IntegrityError), transaction.atomic():
+        bulk.add(Project(slug="others", name="Others"), Project(slug="stories", name="Stories"))
+    assert [each.slug for each in Project.objects.all()] == ["stories"]
 
 
 def test_no_rows_are_no_work(project, django_assert_num_queries):
