@@ -151,10 +151,11 @@ class LabelStudio:
                 raise Unexpected(f"Label Studio's import reports {said}")
         return number, seconds
 
-    def annotators(self, project: int, count: int) -> list[LabelStudioAnnotator]:
+    def annotators(self, project: int, count: int, *, first: int = 0) -> list[LabelStudioAnnotator]:
         """People who label in a project."""
         return [
-            LabelStudioAnnotator(self.signed_in(f"annotator{number}@example.com"), project) for number in range(count)
+            LabelStudioAnnotator(self.signed_in(f"annotator{number}@example.com"), project)
+            for number in range(first, first + count)
         ]
 
     def export(self, project: int, file: Path) -> dict[str, float]:

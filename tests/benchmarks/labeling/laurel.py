@@ -96,9 +96,10 @@ class Laurel:
         client.wants(200, "POST", f"{API}/session", {"username": username, "password": PASSWORD})
         return client
 
-    def annotators(self, project: str, count: int) -> list[LaurelAnnotator]:
+    def annotators(self, project: str, count: int, *, first: int = 0) -> list[LaurelAnnotator]:
         """People who label in a project."""
-        return [LaurelAnnotator(self.signed_in(f"annotator{number}"), project) for number in range(count)]
+        numbers = range(first, first + count)
+        return [LaurelAnnotator(self.signed_in(f"annotator{number}"), project) for number in numbers]
 
     def import_prompts(self, project: str, count: int) -> float:
         """Bring so many prompts in as a file, a demonstration task for each; the seconds that it took."""
