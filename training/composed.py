@@ -13,6 +13,7 @@ PostgreSQL, to which planning such a statement is most of the work, plans it onc
 
 from __future__ import annotations
 
+import re
 import threading
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
@@ -23,7 +24,7 @@ from django.db.models import sql
 from django.db.transaction import TransactionManagementError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from django.db.backends.base.base import BaseDatabaseWrapper
     from django.db.backends.utils import CursorWrapper
@@ -55,8 +56,9 @@ class Statement:
     def __init__(self, query: sql.Query, connection: BaseDatabaseWrapper, blanks: Blanks) -> None:
         self.blanks = blanks
         self.compiler = query.get_compiler(connection=connection)
-        self.text, self.params = self.compiler.as_sql()
         named = {blanks.written(name, value, connection): name for name, value in blanks.marks.items()}
+        text, params = self.compiler.as_sql()
+        self.text, self.params = with_constants(text, params, named)
         self.places = [(place, named[each]) for place, each in enumerate(self.params) if is_in(each, named)]
         if missing := blanks.marks.keys() - {name for _, name in self.places}:
             raise LookupError(f"the statement has no place for {', '.join(sorted(missing))}")
@@ -69,6 +71,32 @@ class Statement:
         for place, name in self.places:
             params[place] = written[name]
         return tuple(params)
+
+
+def with_constants(text: str, params: Iterable[Any], marks: dict[Any, str]) -> tuple[str, list[Any]]:
+    """The statement with what is the same at every turn written out, and the parameters that are left.
+
+    PostgreSQL plans a statement that is said again for any values of its parameters. Only where it reads that a state
+    is 'live' does it take the index of those that are live, and not all rows that there ever were.
+    """
+    rest, left, written = iter(params), [], []
+    for piece in re.split("(%s|%%)", text):
+        if piece != "%s":
+            written.append(piece)
+            continue
+        param = next(rest)
+        constant = None if is_in(param, marks) else literal(param)
+        if constant is None:
+            left.append(param)
+        written.append(piece if constant is None else constant.replace("%", "%%"))
+    return "".join(written), left
+
+
+def literal(value: Any) -> str | None:
+    """A text or a whole number as it is written in SQL; None for whatever else."""
+    if isinstance(value, str):
+        return "'" + value.replace("'", "''") + "'" if "\\" not in value else None
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else None
 
 
 class Blanks:

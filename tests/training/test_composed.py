@@ -116,3 +116,16 @@ def test_threads_do_not_mix_their_values_up():
 
     with ThreadPoolExecutor(8) as pool:
         assert list(pool.map(look, users)) == [{user} for user in users]
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("name", ["o'clock", "100 % of %s and %%", 'a \\ and a "b"', "", "\N{BLACK STAR}"])
+def test_what_is_always_the_same_is_part_of_the_statement(name):
+    there = Project.objects.create(slug="stories", name=name)
+    Project.objects.create(slug="others", name="Others")
+    named = Composed(lambda slug: Project.objects.filter(name=name, slug=slug, pk__gt=0), slug=Project.slug)
+    assert named.all(slug="stories") == [there]
+    assert named.all(slug="others") == []
+    statement = named.once.ready()
+    assert len(statement.params) == (2 if "\\" in name else 1)
+    assert "> 0" in statement.text
