@@ -120,9 +120,8 @@ def freeze_rankings(project: Project, config: SnapshotConfig) -> Iterator[tuple[
             )
             if len(compared) > 1:
                 prompt = [{"role": turn["role"], "content": turn["content"]} for turn in orjson.loads(messages)]
-                line = {"id": str(task), "split": split, "group": group, "prompt": prompt}
-                line |= {"responses": compared, "judgements": judgements}
-                yield records.Written(split, records.dump(line)), rows
+                begun = records.plain_head(str(task), split, group, prompt)
+                yield records.Written(split, records.ranking_text(begun, compared, judgements)), rows
 
 
 def merge(said: QuerySet[Judgement]) -> dict[str, Merged]:
@@ -257,7 +256,7 @@ def responses_in(first: int, last: int) -> dict[int, list[Plain]]:
     for task, key, text, checkpoint, writer in rows.values_list(
         "task_id", "key", "response__text", "response__checkpoint__digest", "response__writer"
     ):
-        found[task].append({"id": key, "text": text, "checkpoint": checkpoint, "author": writer or None})
+        found[task].append(records.plain_response(key, text, checkpoint, writer or None))
     for responses in found.values():
         responses.sort(key=itemgetter("id"))
     return found

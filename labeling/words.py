@@ -75,19 +75,11 @@ def read(said: QuerySet[Judgement], first: int, last: int, names: Mapping[int, s
                 annotator=names[row.annotator], verdicts=tuple(verdicts[row.pk]), simulated=row.is_simulated
             )
         else:
-            record = records.RankingJudgement(
-                annotator=names[row.annotator],
-                placements=tuple(
-                    records.Placement(response=response, rank=rank, rating=rating, flags=texts_in(flags))
-                    for rank, response, rating, flags in placements[row.pk]
-                ),
-                flags=texts_in(row.flags),
-                note=row.note,
-                guidelines=row.guidelines,
-                shown=tuple(orjson.loads(row.shown)),
-                seconds=row.seconds,
-                simulated=row.is_simulated,
+            placed = tuple(
+                records.Placement(response=response, rank=rank, rating=rating, flags=texts_in(flags))
+                for rank, response, rating, flags in placements[row.pk]
             )
+            record = records.RankingJudgement(placements=placed, **row.told(names))
         yield Word(row.pk, row.task, record)
 
 
@@ -106,19 +98,11 @@ def read_plain(said: QuerySet[Judgement], first: int, last: int, names: Mapping[
         if row.form == Judgement.Form.VERDICTS:
             plain = records.plain_verdicts(names[row.annotator], verdicts[row.pk], simulated=row.is_simulated)
         else:
-            plain = records.plain_ranking(
-                names[row.annotator],
-                [
-                    {"response": response, "rank": rank, "rating": rating, "flags": texts_in(flags)}
-                    for rank, response, rating, flags in placements[row.pk]
-                ],
-                flags=texts_in(row.flags),
-                note=row.note,
-                guidelines=row.guidelines,
-                shown=orjson.loads(row.shown),
-                seconds=row.seconds,
-                simulated=row.is_simulated,
-            )
+            placed = [
+                records.plain_placement(response, rank, rating, texts_in(flags))
+                for rank, response, rating, flags in placements[row.pk]
+            ]
+            plain = records.plain_ranking(placements=placed, **row.told(names))
         yield PlainWord(row.pk, row.task, plain)
 
 
@@ -135,6 +119,18 @@ class Row(NamedTuple):
     guidelines: int | None
     shown: str
     seconds: float | None
+
+    def told(self, names: Mapping[int, str]) -> dict[str, Any]:
+        """What a ranking tells beside its placements, by the fields of its record."""
+        return {
+            "annotator": names[self.annotator],
+            "flags": texts_in(self.flags),
+            "note": self.note,
+            "guidelines": self.guidelines,
+            "shown": tuple(orjson.loads(self.shown)),
+            "seconds": self.seconds,
+            "simulated": self.is_simulated,
+        }
 
 
 Placed: TypeAlias = tuple[int, str, int | None, str]

@@ -68,7 +68,7 @@ class PromptLine:
 
     def to_json(self) -> str:
         """Write the line, without its newline."""
-        return dump(_head(self) | {"source": self.source})
+        return _dump(_head(self) | {"source": self.source})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,7 +101,7 @@ class DemonstrationLine:
     def to_json(self) -> str:
         """Write the line, without its newline."""
         rest = {"response": self.response, "annotator": self.annotator, "source": self.source}
-        return dump(_head(self) | rest | {"simulated": self.simulated, "started_from": self.started_from})
+        return _dump(_head(self) | rest | {"simulated": self.simulated, "started_from": self.started_from})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,11 +142,8 @@ class RankingJudgement:
     def plain(self) -> dict[str, Any]:
         """Give it as it stands in a line."""
         return plain_ranking(
-            self.annotator,
-            [
-                {"response": said.response, "rank": said.rank, "rating": said.rating, "flags": said.flags}
-                for said in self.placements
-            ],
+            annotator=self.annotator,
+            placements=[plain_placement(said.response, said.rank, said.rating, said.flags) for said in self.placements],
             flags=self.flags,
             note=self.note,
             guidelines=self.guidelines,
@@ -212,12 +209,8 @@ class RankingLine:
 
     def to_json(self) -> str:
         """Write the line, without its newline."""
-        responses = [
-            {"id": each.id, "text": each.text, "checkpoint": each.checkpoint, "author": each.author}
-            for each in self.responses
-        ]
-        judgements = [judgement.plain() for judgement in self.judgements]
-        return dump(_head(self) | {"responses": responses, "judgements": judgements})
+        responses = [plain_response(each.id, each.text, each.checkpoint, each.author) for each in self.responses]
+        return ranking_text(_head(self), responses, [judgement.plain() for judgement in self.judgements])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -242,7 +235,7 @@ class TextLine:
 
     def to_json(self) -> str:
         """Write the line, without its newline."""
-        return dump({"text": self.text, "split": self.split, "title": self.title, "weight": _finite(self.weight)})
+        return _dump({"text": self.text, "split": self.split, "title": self.title, "weight": _finite(self.weight)})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -292,7 +285,7 @@ class SampleLine:
             }
             for sample in self.responses
         ]
-        return dump({"prompt_id": self.prompt_id, "prompt": plain_prompt(self.prompt), "responses": responses})
+        return _dump({"prompt_id": self.prompt_id, "prompt": plain_prompt(self.prompt), "responses": responses})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -319,7 +312,7 @@ class RewardLine:
     def to_json(self) -> str:
         """Write the line, without its newline."""
         said = {"reward": _finite(self.reward), "spread": _finite(self.spread)}
-        return dump({"prompt": plain_prompt(self.prompt), "response": self.response} | said)
+        return _dump({"prompt": plain_prompt(self.prompt), "response": self.response} | said)
 
 
 class Writable(Protocol):
@@ -399,14 +392,28 @@ def plain_prompt(prompt: Iterable[Message]) -> list[dict[str, str]]:
     return [{"role": message.role, "content": message.content} for message in prompt]
 
 
+# What a line of rankings is written from. A snapshot makes it of a database's values: a dataclass for each response and
+# each placement would take longer than all the rest.
+
+
+def plain_response(key: str, text: str, checkpoint: str | None, author: str | None) -> dict[str, Any]:
+    """Give a response as it stands in a line."""
+    return {"id": key, "text": text, "checkpoint": checkpoint, "author": author}
+
+
+def plain_placement(response: str, rank: int, rating: int | None, flags: tuple[str, ...]) -> dict[str, Any]:
+    """Give a placement as it stands in a line."""
+    return {"response": response, "rank": rank, "rating": rating, "flags": flags}
+
+
 def plain_ranking(
+    *,
     annotator: str,
     placements: list[dict[str, Any]],
-    *,
-    flags: Any,
+    flags: tuple[str, ...],
     note: str,
     guidelines: int | None,
-    shown: Any,
+    shown: tuple[str, ...],
     seconds: float | None,
     simulated: bool,
     weight: float = 1.0,
@@ -437,8 +444,17 @@ def plain_verdicts(
     } | _weighed(weight)
 
 
-def dump(data: dict[str, Any]) -> str:
-    """Write a line."""
+def plain_head(key: str, split: str, group: str, prompt: list[dict[str, str]]) -> dict[str, Any]:
+    """Give what every line begins with; the prompt as `plain_prompt` gives it."""
+    return {"id": key, "split": split, "group": group, "prompt": prompt}
+
+
+def ranking_text(head: dict[str, Any], responses: list[dict[str, Any]], judgements: list[dict[str, Any]]) -> str:
+    """Write a line of rankings, without its newline."""
+    return _dump(head | {"responses": responses, "judgements": judgements})
+
+
+def _dump(data: dict[str, Any]) -> str:
     return orjson.dumps(data).decode()
 
 
@@ -661,7 +677,7 @@ def _sample(item: _Reader) -> Sample:
 
 
 def _head(line: Any) -> dict[str, Any]:
-    return {"id": line.id, "split": line.split, "group": line.group, "prompt": plain_prompt(line.prompt)}
+    return plain_head(line.id, line.split, line.group, plain_prompt(line.prompt))
 
 
 def _weighed(weight: float) -> dict[str, float | None]:
