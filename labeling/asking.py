@@ -5,16 +5,13 @@ A prompt from a conversation stands in the split of how the conversation began, 
 
 from __future__ import annotations
 
-import random
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from django.db import IntegrityError, transaction
-from django.utils.timezone import now
 
 from labeling import prompts, queue, shelves
-from labeling.models import Kind, Lease, Response, Task
+from labeling.models import Kind, Response, Task
 from training.refusals import Refusal
 
 if TYPE_CHECKING:
@@ -115,19 +112,9 @@ def hand_to(annotator: User, task: Task, prompt: Prompt, responses: list[Respons
     """Lay a new task, whose seat is taken already, into the hands of the annotator who asked for it."""
     desk = queue.desk_of(annotator=annotator, slug=task.project.slug, kind=task.kind)
     desk.check_real_work()
-    random.shuffle(responses)
     try:
         with transaction.atomic():
-            lease = Lease.objects.create(
-                project=task.project,
-                kind=task.kind,
-                task=task,
-                annotator=annotator,
-                slot=desk.free_slot,
-                shown=[str(response.pk) for response in responses],
-                guidelines_version=desk.guidelines_version,
-                expires_at=now() + timedelta(seconds=desk.settings.lease_seconds),
-            )
+            lease = queue.lease_of(desk, task=task.pk, kind=task.kind, annotator=annotator, responses=responses)
     except IntegrityError as error:  # another request of the same annotator took the slot
         raise queue.TooManyLeases from error
     return queue.Handout(lease=lease, prompt=prompt, responses=responses)

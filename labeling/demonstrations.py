@@ -9,6 +9,7 @@ from django.db import transaction
 
 from labeling import queue
 from labeling.models import Demonstration, Kind, Lease, Response
+from training import bulk
 from training.refusals import Refusal
 
 if TYPE_CHECKING:
@@ -103,18 +104,20 @@ def write(
     edit: UUID | None = None,
 ) -> Demonstration:
     """Write a demonstration down as it was said; part of each submission's transaction."""
-    return Demonstration.objects.create(
-        project=lease.project,
-        prompt_id=lease.task.prompt_id,
-        task=lease.task,
-        lease=lease,
-        annotator=annotator,
-        text=text,
-        started_from_id=started_from,
-        is_conversation=is_conversation,
-        guidelines_version=guidelines_version,
-        seconds_spent=seconds_spent,
-        is_simulated=annotator.is_simulated,
-        supersedes=supersedes,
-        edit=edit,
+    return bulk.add(
+        Demonstration(
+            project=lease.project,
+            prompt_id=lease.task.prompt_id,
+            task=lease.task,
+            lease=lease,
+            annotator=annotator,
+            text=text,
+            started_from_id=started_from,
+            is_conversation=is_conversation,
+            guidelines_version=guidelines_version,
+            seconds_spent=seconds_spent,
+            is_simulated=annotator.is_simulated,
+            supersedes=supersedes,
+            edit=edit,
+        )
     )

@@ -120,12 +120,21 @@ def hand_out(*, annotator: User, slug: str, kind: str, bookmarked: bool) -> Hand
         return None
     task_id, prompt_id = picked
     prompt, responses, samples = sheet(task_id, prompt_id, kind)
+    lease = lease_of(desk, task=task_id, kind=kind, annotator=annotator, responses=responses)
+    return Handout(lease=lease, prompt=prompt, responses=responses, samples=samples)
+
+
+def lease_of(desk: Desk, *, task: int, kind: str, annotator: User, responses: list[Response]) -> Lease:
+    """Put a task whose seat is taken into an annotator's hands, and its responses into an order of their own.
+
+    Raises IntegrityError where another request of theirs took the slot.
+    """
     random.shuffle(responses)
-    lease = bulk.add(
+    return bulk.add(
         Lease(
             project=desk.project,
             kind=kind,
-            task_id=task_id,
+            task_id=task,
             annotator=annotator,
             slot=desk.free_slot,
             shown=[str(response.pk) for response in responses],
@@ -133,7 +142,6 @@ def hand_out(*, annotator: User, slug: str, kind: str, bookmarked: bool) -> Hand
             expires_at=now() + timedelta(seconds=desk.settings.lease_seconds),
         )
     )
-    return Handout(lease=lease, prompt=prompt, responses=responses, samples=samples)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
