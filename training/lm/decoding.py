@@ -12,6 +12,7 @@ costs is mostly how many operations it has.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
@@ -19,9 +20,12 @@ from torch import nn
 from torch.nn import functional as F
 from transformers import LlamaForCausalLM, Qwen2ForCausalLM, Qwen3ForCausalLM
 
+from training.lm import kernels
 from training.lm.logprobs import trunk_and_head
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from torch import Tensor
 
     from training.lm.attention import Layout
@@ -89,9 +93,10 @@ class Prompts:
 class Step:
     """One new token a row: its query sees its slot's prompt and the tokens of its own cell up to itself.
 
-    rows (n,): the cells, counted through all slots, that the n rows belong to; None where each cell has its row.
-    column: where the slots' new keys and values go, (S,), or one number for all. width: columns that are looked at.
-    prompt_bias (S, P) and own_bias (S, width): 0 where there is something to see, else -inf.
+    rows (n,): the cells, counted through all slots and in order, that the n rows belong to; None where each cell has
+    its row. lengths (S,): tokens of the slots' prompts; prompt_bias (S, P): 0 on them, else -inf. columns (S,): where
+    the slots' new keys and values go; column: the same as one number where it is, else None. width: columns that are
+    looked at.
     """
 
     def __init__(
@@ -99,13 +104,14 @@ class Step:
         cache: Cache,
         *,
         rows: Tensor | None,
-        column: Tensor | int,
-        width: int,
+        lengths: Tensor,
         prompt_bias: Tensor,
-        own_bias: Tensor,
+        columns: Tensor,
+        column: int | None,
+        width: int,
     ) -> None:
-        self.cache, self.rows, self.column, self.width = cache, rows, column, width
-        self.bias = (prompt_bias, own_bias)
+        self.cache, self.rows, self.columns, self.column, self.width = cache, rows, columns, column, width
+        self.lengths, self.prompt_bias = lengths, prompt_bias
         self.spread: tuple[Tensor, Tensor] | None = None
 
     def attend(
@@ -113,12 +119,29 @@ class Step:
     ) -> Tensor:
         """Attend: query (n, H, 1, D); key, value (n, H_kv, 1, D). Returns (n, H, 1, D)."""
         del dropout  # nothing is dropped while sampling
+        prompt, own = self.cache.prompt[layer], self.cache.own[layer]
+        if kernels.suit(query, *prompt):
+            heads = (query.squeeze(2), key.squeeze(2), value.squeeze(2))
+            slots = (self.lengths, self.columns)
+            return kernels.attend_step(
+                heads, cells=self.cells, slots=slots, prompt=prompt, own=own, scaling=scaling
+            ).unsqueeze(2)
+        self._write(own, key, value)
+        return self._attend(query, prompt, own, scaling)
+
+    @cached_property
+    def cells(self) -> Tensor:
+        """(n,) the cell of each row."""
+        return torch.arange(self.cache.slot_count * self.cache.responses) if self.rows is None else self.rows
+
+    def _attend(
+        self, query: Tensor, prompt: tuple[Tensor, Tensor], own: tuple[Tensor, Tensor], scaling: float
+    ) -> Tensor:
         S, K, c = self.cache.slot_count, self.cache.responses, self.width
-        (_, H, _, D), Hk = query.shape, key.shape[1]
+        (_, H, _, D), Hk = query.shape, prompt[0].shape[1]
         G, P = H // Hk, self.cache.prompt_tokens
-        self._write(layer, key, value)
-        prompt_key, prompt_value = (each.view(S * Hk, *each.shape[2:]) for each in self.cache.prompt[layer])
-        own_key, own_value = (each.view(S * Hk * K, -1, D)[:, :c] for each in self.cache.own[layer])
+        prompt_key, prompt_value = (each.view(S * Hk, *each.shape[2:]) for each in prompt)
+        own_key, own_value = (each.view(S * Hk * K, -1, D)[:, :c] for each in own)
         prompt_bias, own_bias = self._biases(Hk)
         # Heads that share keys are further queries of the same key head.
         q = (
@@ -136,14 +159,14 @@ class Step:
         by_cell = out.view(S, Hk, K, G, D).transpose(1, 2).reshape(S * K, H, 1, D)
         return by_cell if self.rows is None else by_cell.index_select(0, self.rows)
 
-    def _write(self, layer: int, key: Tensor, value: Tensor) -> None:
-        for buffer, new in zip(self.cache.own[layer], (key, value), strict=True):
+    def _write(self, own: tuple[Tensor, Tensor], key: Tensor, value: Tensor) -> None:
+        for buffer, new in zip(own, (key, value), strict=True):
             S, Hk, K, _, D = buffer.shape
             cells = self._cells(new).view(S, K, Hk, D).transpose(1, 2)
-            if isinstance(self.column, int):
-                buffer[:, :, :, self.column] = cells
+            if self.column is None:
+                buffer[torch.arange(S, device=new.device), :, :, self.columns] = cells
             else:
-                buffer[torch.arange(S, device=new.device), :, :, self.column] = cells
+                buffer[:, :, :, self.column] = cells
 
     def _cells(self, rows: Tensor) -> Tensor:
         """Lay rows (n, …) into their cells (S·K, …); the other cells hold nothing that anyone looks at."""
@@ -155,12 +178,18 @@ class Step:
     def _biases(self, heads: int) -> tuple[Tensor, Tensor]:
         """Both biases as the products want them, (S·H_kv, 1, P) and (S·H_kv·K, 1, width); one step makes them once."""
         if self.spread is None:
-            prompt, own = self.bias
+            seen = torch.arange(self.width, device=self.columns.device) <= self.columns.unsqueeze(1)
+            own = bias(seen, self.prompt_bias.dtype)
             self.spread = (
-                prompt.repeat_interleave(heads, dim=0).unsqueeze(1),
+                self.prompt_bias.repeat_interleave(heads, dim=0).unsqueeze(1),
                 own.repeat_interleave(heads * self.cache.responses, dim=0).unsqueeze(1),
             )
         return self.spread
+
+
+def bias(seen: Tensor, dtype: torch.dtype) -> Tensor:
+    """0 where something is seen, else -inf."""
+    return torch.zeros(seen.shape, dtype=dtype, device=seen.device).masked_fill_(~seen, -torch.inf)
 
 
 class Backbone(Protocol):
@@ -271,7 +300,7 @@ class Fused:
         places = torch.arange(longest, device=self.head.matrix.device).unsqueeze(0)
         cos, sin = self.rotary(self.head.matrix[:1, :1].unsqueeze(0), places)
         half = sin.shape[-1] // 2
-        self.angles = (cos[0], torch.cat([-sin[0, :, :half], sin[0, :, half:]], -1))
+        self.angles = (cos[0, :, :half].contiguous(), sin[0, :, :half].contiguous())
 
     def logits(self, ids: Tensor, positions: Tensor, layout: Layout, keep: Tensor | None = None) -> Tensor:
         """Read ids (n, T) at their positions; logits (n, V) of each row's last token, or of the one at keep (n,)."""
@@ -281,10 +310,10 @@ class Fused:
     def _logits(self, ids: Tensor, positions: Tensor, layout: Layout, keep: Tensor | None) -> Tensor:
         n, T = ids.shape
         x = self.embeddings(ids).to(self.dtype).view(n * T, -1)
-        cos, sin = self._rotation(positions)
+        turn = self._rotation(positions)
         last = None if keep is None else torch.arange(n, device=ids.device) * T + keep
         for number, layer in enumerate(self.layers):
-            q, k, v = self._heads(layer, x, cos, sin)
+            q, k, v = self._heads(layer, x, turn)
             seen = layout.attend(
                 number,
                 q.view(n, T, self.H, -1).transpose(1, 2),
@@ -297,28 +326,40 @@ class Fused:
             if last is not None and number == len(self.layers) - 1:
                 x, seen = x[last], seen[last]  # nobody reads what the last layer says of the tokens before
             layer.out.add_to(x, seen)
-            gate, up = layer.gate_up(self._norm(x)).chunk(2, -1)
-            layer.down.add_to(x, F.silu(gate).mul_(up))
+            layer.down.add_to(x, _gated(layer.gate_up(self._norm(x))))
         return self.head(self._norm(x))
 
-    def _heads(self, layer: Layer, x: Tensor, cos: Tensor, sin: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def _heads(self, layer: Layer, x: Tensor, turn: Callable[[Tensor], Tensor]) -> tuple[Tensor, Tensor, Tensor]:
         """Queries (n, H, D), keys and values (n, H_kv, D) of rows (n, width), turned to their positions."""
         qkv = layer.qkv(self._norm(x)).view(len(x), self.H + 2 * self.Hk, -1)
-        turning, v = qkv.tensor_split([self.H + self.Hk], dim=1)
         if layer.head_norm is not None:
-            turning = self._norm(turning).mul_(layer.head_norm)
-        turned = torch.addcmul(turning * cos, turning.roll(turning.shape[-1] // 2, -1), sin)
-        return turned[:, : self.H], turned[:, self.H :], v
+            turning = qkv[:, : self.H + self.Hk]
+            turning.copy_(self._norm(turning.reshape(-1, turning.shape[-1])).view_as(turning).mul_(layer.head_norm))
+        q, k = turn(qkv).tensor_split([self.H], dim=1)
+        return q, k, qkv[:, self.H + self.Hk :]
 
     def _norm(self, x: Tensor) -> Tensor:
-        return F.rms_norm(x, x.shape[-1:], None, self.eps)
+        return kernels.norm(x, self.eps) if kernels.suit(x) else F.rms_norm(x, x.shape[-1:], None, self.eps)
 
-    def _rotation(self, positions: Tensor) -> tuple[Tensor, Tensor]:
-        """Cosines and sines (n, 1, D) at positions; the sine of the first half is negative, as its rotation wants."""
+    def _rotation(self, positions: Tensor) -> Callable[[Tensor], Tensor]:
+        """What turns the queries and keys among all heads (n, H + 2 H_kv, D) of tokens at these positions."""
         assert self.angles is not None  # noqa: S101 - prepare comes first
-        cos, sin = self.angles
-        at = positions.reshape(-1)
-        return cos[at].unsqueeze(1), sin[at].unsqueeze(1)
+        angles, at, heads = self.angles, positions.reshape(-1), self.H + self.Hk
+        if kernels.suit(*angles):
+
+            def turn(qkv: Tensor) -> Tensor:
+                kernels.turn_(qkv, heads, *angles, at)
+                return qkv[:, :heads]
+
+        else:
+            cos, sin = (each[at].unsqueeze(1) for each in angles)
+            cos, sin = torch.cat([cos, cos], -1), torch.cat([-sin, sin], -1)
+
+            def turn(qkv: Tensor) -> Tensor:
+                turning = qkv[:, :heads]
+                return torch.addcmul(turning * cos, turning.roll(turning.shape[-1] // 2, -1), sin)
+
+        return turn
 
     def _layer(self, layer: Any) -> Layer:
         attention, mlp = layer.self_attn, layer.mlp
@@ -346,6 +387,14 @@ class Fused:
             widths = [part.new_zeros(part.shape[-1]) for part, _ in parts]
             bias = torch.cat([zero if one is None else one for zero, one in zip(widths, biases, strict=True)])
         return Product(matrix.to(self.dtype).contiguous(), None if bias is None else bias.to(self.dtype))
+
+
+def _gated(both: Tensor) -> Tensor:
+    """SwiGLU of gate and up side by side: (n, 2 D) to (n, D)."""
+    if kernels.suit(both):
+        return kernels.gate(both)
+    gate, up = both.chunk(2, -1)
+    return F.silu(gate).mul_(up)
 
 
 def _matrix_and_bias(linear: Any) -> tuple[Tensor, Tensor | None]:

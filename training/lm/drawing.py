@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 from torch.nn import functional as F
 
+from training.lm import kernels
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -47,6 +49,25 @@ def draw(logits: Tensor, uniform: Tensor, sampling: Sampling, *, early: Tensor |
     anything was truncated.
     """
     weights = logits.float()
+    if kernels.suit(weights) and sampling.temperature > 0 and sampling.top_p == 1:
+        none = torch.zeros(len(weights), dtype=torch.bool) if early is None else early
+        drawn = kernels.draw_(
+            weights, uniform, early=none, end_id=end_id, temperature=sampling.temperature, top_k=sampling.top_k
+        )
+        token, total = (each.unsqueeze(-1) for each in drawn)
+    else:
+        token, total = _draw(weights, uniform, sampling, early, end_id)
+    logprobs = (weights.gather(-1, token) / total).log_().squeeze(-1)
+    if not sampling.alternatives:
+        return Drawn(token.squeeze(-1), logprobs, token[:, :0], weights[:, :0])
+    best, likeliest = weights.topk(min(sampling.alternatives, weights.shape[-1]), dim=-1)
+    return Drawn(token.squeeze(-1), logprobs, likeliest, (best / total).log_())
+
+
+def _draw(
+    weights: Tensor, uniform: Tensor, sampling: Sampling, early: Tensor | None, end_id: int
+) -> tuple[Tensor, Tensor]:
+    """Draw tokens (N, 1); logits (N, V) become weights, 1 for the likeliest, whose sums (N, 1) are told, too."""
     if early is not None:
         weights[:, end_id].masked_fill_(early, -torch.inf)
     weights -= weights.amax(-1, keepdim=True)
@@ -54,12 +75,7 @@ def draw(logits: Tensor, uniform: Tensor, sampling: Sampling, *, early: Tensor |
         weights /= sampling.temperature
     total = weights.exp_().sum(-1, keepdim=True)
     allowed = _truncate(weights, total, sampling) if sampling.top_k or sampling.top_p < 1 else weights
-    token = allowed.argmax(-1, keepdim=True) if sampling.temperature == 0 else _invert(allowed, uniform)
-    logprobs = (weights.gather(-1, token) / total).log_().squeeze(-1)
-    if not sampling.alternatives:
-        return Drawn(token.squeeze(-1), logprobs, token[:, :0], weights[:, :0])
-    best, likeliest = weights.topk(min(sampling.alternatives, weights.shape[-1]), dim=-1)
-    return Drawn(token.squeeze(-1), logprobs, likeliest, (best / total).log_())
+    return allowed.argmax(-1, keepdim=True) if sampling.temperature == 0 else _invert(allowed, uniform), total
 
 
 def _invert(weights: Tensor, uniform: Tensor) -> Tensor:

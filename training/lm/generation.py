@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from training.config import ConfigError
-from training.lm.decoding import Cache, Prompts, Step, backbone_for
+from training.lm.decoding import Cache, Prompts, Step, backbone_for, bias
 from training.lm.drawing import Drawn, draw, stream
 
 if TYPE_CHECKING:
@@ -272,7 +272,7 @@ class _Batch:
         positions = torch.arange(ids.shape[1], device=device).unsqueeze(0).expand_as(ids)
         logits = self.owner.backbone.logits(ids, positions, Prompts(self.cache, where), keep=lengths - 1)
         places = torch.arange(self.prompt_bias.shape[1], device=device)
-        self.prompt_bias[where] = _bias(places < lengths.unsqueeze(1), self.prompt_bias.dtype)
+        self.prompt_bias[where] = bias(places < lengths.unsqueeze(1), self.prompt_bias.dtype)
         self.prompt_length[where], self.age[where] = lengths, 0
         cells = (where.unsqueeze(1) * K + torch.arange(K, device=device)).flatten()
         own = torch.stack(uniforms).to(device)
@@ -288,7 +288,7 @@ class _Batch:
             return
         live = [slot for slot in self.slots if slot is not None]
         ages = {slot.age for slot in live}
-        column = self.age if len(ages) > 1 else ages.pop()
+        column = None if len(ages) > 1 else ages.pop()
         self.unseen.append(self._advance(column, width=max(slot.age for slot in live) + 1))
         for slot in live:
             slot.age += 1
@@ -318,19 +318,19 @@ class _Batch:
         self.slots, self.writing = [self.slots[i] for i in kept], [place[cell] for cell in self.writing]
         self._choose_rows()
 
-    def _advance(self, column: Tensor | int, width: int) -> Drawn:
+    def _advance(self, column: int | None, width: int) -> Drawn:
         """Compute a step of the rows.
 
-        column: the age of each slot, as one number where it is the same; width: more than any of them.
+        column: the age of the slots where it is the same; width: more than any of them.
         """
-        seen = torch.arange(width, device=self.age.device) <= self.age.unsqueeze(1)
         layout = Step(
             self.cache,
             rows=self.rows,
+            lengths=self.prompt_length,
+            prompt_bias=self.prompt_bias,
+            columns=self.age,
             column=column,
             width=width,
-            prompt_bias=self.prompt_bias,
-            own_bias=_bias(seen, self.prompt_bias.dtype),
         )
         last = self.sampling.max_new_tokens - 1
         positions = (self.prompt_length + self.age.clamp(max=last)).repeat_interleave(self.K)
@@ -403,8 +403,3 @@ class _Batch:
             return False
         text = self.owner.decode(row.ids[-self.tail :])
         return any(stop in text for stop in self.sampling.stop)
-
-
-def _bias(seen: Tensor, dtype: torch.dtype) -> Tensor:
-    """0 where something is seen, else -inf."""
-    return torch.zeros(seen.shape, dtype=dtype, device=seen.device).masked_fill_(~seen, -torch.inf)

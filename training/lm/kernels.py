@@ -1,0 +1,195 @@
+"""Loops that the processor runs as machine code: what lies between the matrix products, in one pass over memory each.
+
+On small batches a model's time goes into the many small operations around its products: each reads and writes memory
+once more, and each costs a call. `kernels.c` joins them. It is compiled the first time it is needed, in about a second,
+by the C compiler that is on the machine, and kept in the user's cache. Where there is none, and for tensors that are
+not float32 on a processor, the operations of PyTorch do the same: whoever calls asks `suit` first.
+
+The loops share PyTorch's threads, and their results do not depend on how many these are.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+import logging
+import os
+import platform
+import shutil
+import subprocess
+import tempfile
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from torch import Tensor
+
+SOURCE = Path(__file__).with_suffix(".c")
+CAREFUL = ["-O3", "-fPIC", "-shared", "-fno-math-errno", "-fno-trapping-math"]
+"""Flags that every compiler knows and that change no result."""
+FAST = ["-march=native", "-fopenmp", "-fassociative-math", "-fno-signed-zeros", "-freciprocal-math"]
+"""Flags for this very processor, all of its cores, and sums in any order."""
+WIDE = ["-mprefer-vector-width=512"]
+ROWS, APART, INTEGER, NUMBER = "rsif"
+"""What a loop can be given: a tensor row by row, one with a stride that is told, 64 bits, a float32."""
+KINDS = {ROWS: ctypes.c_void_p, APART: ctypes.c_void_p, INTEGER: ctypes.c_int64, NUMBER: ctypes.c_float}
+LOOPS = {
+    "norm": "riifr",
+    "gate": "riir",
+    "turn": "siiiirrr",
+    "attend_step": "sisisi" + "iiirriirr" + "rrirri" + "fr",
+    "draw": "riirrifirr",
+}
+"""What each of them is given, in its order."""
+logger = logging.getLogger(__name__)
+
+
+def suit(*tensors: Tensor) -> bool:
+    """Whether these loops can run on the tensors, here."""
+    return all(each.is_cpu and each.dtype == torch.float32 for each in tensors) and _library() is not None
+
+
+def norm(x: Tensor, epsilon: float) -> Tensor:
+    """Divide each row of x (n, D) by the root of its mean square."""
+    x = x.contiguous()
+    out = torch.empty_like(x)
+    _run("norm", x, *x.shape, epsilon, out)
+    return out
+
+
+def gate(both: Tensor) -> Tensor:
+    """SwiGLU: both (n, 2 D) are gate and up side by side; gives silu(gate) · up, (n, D)."""
+    both = both.contiguous()
+    out = both.new_empty(len(both), both.shape[1] // 2)
+    _run("gate", both, *out.shape, out)
+    return out
+
+
+def turn_(x: Tensor, heads: int, cos: Tensor, sin: Tensor, places: Tensor) -> None:
+    """Rotate the first `heads` heads of x (n, ·, D) in place, by the angles (positions, D/2) of each row's place (n,).
+
+    The pairs are (i, i + D/2).
+    """
+    _run("turn", x, len(x), x.stride(0), heads, x.shape[-1], cos, sin, places.contiguous())
+
+
+def attend_step(
+    heads: tuple[Tensor, Tensor, Tensor],
+    *,
+    cells: Tensor,
+    slots: tuple[Tensor, Tensor],
+    prompt: tuple[Tensor, Tensor],
+    own: tuple[Tensor, Tensor],
+    scaling: float,
+) -> Tensor:
+    """Let one new token a row see its slot's prompt and its own cell up to itself; keeps its key and value there.
+
+    heads: query (n, H, D), key and value (n, H_kv, D). cells (n,): those of the rows, in order. slots: the lengths of
+    the S slots' prompts (S,), and the columns of the cells that the new tokens go to (S,). prompt: keys
+    (S, H_kv, D, P), values (S, H_kv, P, D). own: keys and values (S, H_kv, K, R, D). Gives (n, H, D).
+    """
+    heads = tuple(x if x.stride(1) == x.shape[2] and x.stride(2) == 1 else x.contiguous() for x in heads)  # type: ignore[assignment]
+    n, H, D = heads[0].shape
+    S, Hk, K, R, _ = own[0].shape
+    first = torch.searchsorted(cells, torch.arange(S + 1) * K)
+    out = heads[0].new_empty(n, H, D)
+    rows = [part for x in heads for part in (x, x.stride(0))]
+    shape, tokens = (H, Hk, D, cells, first, S, K, *slots), (*prompt, prompt[1].shape[2], *own, R)
+    _run("attend_step", *rows, *shape, *tokens, scaling, out)
+    return out
+
+
+def draw_(
+    logits: Tensor, uniform: Tensor, *, early: Tensor, end_id: int, temperature: float, top_k: int
+) -> tuple[Tensor, Tensor]:
+    """Draw a token a row as `drawing.draw` does; logits (N, V) become weights, 1 for the likeliest.
+
+    uniform (N,) float64; rows where early (N,) is True cannot draw `end_id`. Gives the tokens (N,) and the sums of all
+    weights (N,).
+    """
+    tokens, totals = torch.empty(len(logits), dtype=torch.int64), logits.new_empty(len(logits))
+    asked = (uniform.contiguous(), early, end_id, 1 / temperature, top_k)
+    _run("draw", logits, *logits.shape, *asked, tokens, totals)
+    return tokens, totals
+
+
+# --- Compiling and calling -----------------------------------------------------------------------------
+
+
+def _run(name: str, *arguments: Tensor | float) -> None:
+    """Call a loop with tensors and numbers. Raises ValueError if a tensor does not lie as the loop expects it."""
+    library = _library()
+    assert library is not None  # noqa: S101 - `suit` was asked
+    given: list[float] = []
+    for kind, each in zip(LOOPS[name], arguments, strict=True):
+        if isinstance(each, torch.Tensor):
+            if kind == ROWS and not each.is_contiguous():
+                raise ValueError(f"{name} reads rows, and a tensor {tuple(each.shape)} has strides {each.stride()}")
+            given.append(each.data_ptr())
+        else:
+            given.append(each)
+    library[name](*given)
+
+
+@cache
+def _library() -> dict[str, Callable[..., None]] | None:
+    """The compiled loops by name, or None where they cannot be had."""
+    compiler = shutil.which("cc")
+    if compiler is None or os.name != "posix":
+        logger.info("There is no C compiler here: what could be joined into loops of machine code is not.")
+        return None
+    named = hashlib.sha256(b"\0".join([SOURCE.read_bytes(), *map(str.encode, _machine())])).hexdigest()[:16]
+    for folder in _folders():
+        path = folder / f"kernels-{named}.so"
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            if not path.exists():
+                _compile(compiler, path)
+            return _typed(ctypes.CDLL(str(path)))
+        except OSError as error:
+            logger.info("The loops in %s cannot be used: %s", path, error)
+    return None
+
+
+def _typed(library: ctypes.CDLL) -> dict[str, Callable[..., None]]:
+    """The loops, which know what they are given."""
+    loops: dict[str, Callable[..., None]] = {}
+    for name, kinds in LOOPS.items():
+        loop = library[name]
+        loop.restype, loop.argtypes = None, [KINDS[kind] for kind in kinds]
+        loops[name] = loop
+    return loops
+
+
+def _machine() -> Iterator[str]:
+    """What the machine code depends on."""
+    yield from (platform.machine(), *FAST, *WIDE)
+    cpu = Path("/proc/cpuinfo")
+    if cpu.exists():
+        yield from sorted({line for line in cpu.read_text().splitlines() if line.startswith(("flags", "Features"))})
+
+
+def _folders() -> Iterator[Path]:
+    """Where compiled loops are kept; where no home can be written to, a folder for this process."""
+    yield Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "laurel"
+    yield Path(tempfile.mkdtemp(prefix="laurel-"))
+
+
+def _compile(compiler: str, path: Path) -> None:
+    """Compile into a file that is there as a whole or not at all. Raises OSError if nothing can."""
+    with tempfile.TemporaryDirectory(dir=path.parent) as folder:
+        made = Path(folder) / path.name
+        said = ""
+        for flags in ([*CAREFUL, *FAST, *WIDE], [*CAREFUL, *FAST], CAREFUL):
+            command = [compiler, *flags, str(SOURCE), "-o", str(made), "-lm"]
+            done = subprocess.run(command, capture_output=True, text=True, check=False)
+            if done.returncode == 0:
+                made.replace(path)
+                return
+            said = done.stderr.strip().splitlines()[-1] if done.stderr.strip() else f"status {done.returncode}"
+    raise OSError(f"{compiler} does not compile {SOURCE.name}: {said}")
