@@ -181,7 +181,7 @@ def test_no_figure_of_a_rollout_sees_padding(inputs):
     names = ("logprobs", "sampled_logprobs", "ref_logprobs", "values")
     wide = {name: torch.nn.functional.pad(getattr(rollout, name), (0, extra)).masked_fill(dead, 1.0) for name in names}
     padded = credit(replace(rollout, response_mask=~dead, **wide), cast.verdict, cast.config, cast.config.kl_coef)
-    assert padded.figures == pytest.approx(cast.experience.figures)
+    assert padded.figures == pytest.approx(cast.experience.figures, rel=1e-5)  # sums are taken in another order
     assert padded.figures["entropy"] > 0
     for name in ("advantages", "returns"):
         got, wanted = getattr(padded, name).masked_fill(dead, 0), getattr(cast.experience, name)

@@ -6,7 +6,7 @@ import pytest
 import tiny
 import torch
 
-from training.lm import attention, backbone, blocks, segments
+from training.lm import attention, backbone, blocks, kernels, segments
 from training.lm.packing import Conversation, PackedConversations
 from training.lm.trees import Tree, TreeBatch
 
@@ -15,9 +15,12 @@ TREES = [Tree([5, 6, 7], [[8, 9], [10, 11, 12, 13]]), Tree([14], [[15, 16, 17], 
 TEXTS = [[5, 6, 7, 8, 9, 10, 11], [12], [13, 14, 15, 16]]
 
 
-@pytest.fixture(params=["segments", "kernels"])
+@pytest.fixture(params=["loops", "segments", "padded"])
 def way(request, monkeypatch):
-    if request.param == "kernels":
+    """How it is computed: by loops of machine code, by PyTorch segment by segment, or by PyTorch on padded operands."""
+    if request.param != "loops":
+        monkeypatch.setattr(kernels, "suit", lambda *_: False)
+    if request.param == "padded":
         monkeypatch.setattr(segments, "suit", lambda *_: False)
     return request.param
 

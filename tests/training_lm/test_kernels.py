@@ -12,7 +12,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from training.lm import attention, drawing, kernels
+from training.lm import attention, blocks, drawing, kernels, segments
 from training.lm.generation import Generator, Sampling
 
 PROMPTS = [[5, 6, 7, 8, 9, 10], [11], [12, 13], [14, 15, 16], [17, 18], [19, 20, 21, 22], [23]]
@@ -86,6 +86,88 @@ def test_what_is_drawn_is_what_pytorch_would_draw(seed, vocabulary, top_k, tempe
     assert not bool((tokens[early] == 1).any())
 
 
+# --- With gradients ----------------------------------------------------------------------------------
+
+
+def slopes(out, inputs, seed):
+    return torch.autograd.grad((out * numbers(seed, *out.shape)).sum(), inputs)
+
+
+@given(seed=seeds, rows=sizes, width=sizes, is_added=st.booleans())
+@settings(deadline=None)
+def test_a_sum_and_its_norm_have_the_gradients_of_their_formulas(seed, rows, width, is_added):
+    x, added, weight = (
+        numbers(seed + i, *shape).requires_grad_() for i, shape in enumerate([(rows, width)] * 2 + [(width,)])
+    )
+    total = x + added if is_added else x
+    plain = torch.nn.functional.rms_norm(total, (width,), weight, 1e-3)
+    ours, normed = blocks._JoinedNorm.apply(x, added if is_added else None, weight, 1e-3)
+    assert torch.allclose(ours, total)
+    assert torch.allclose(normed, plain, atol=1e-5)
+    inputs = [x, weight, added] if is_added else [x, weight]
+    expected = slopes(plain + total**2, inputs, seed)
+    for one, other in zip(slopes(normed + ours**2, inputs, seed), expected, strict=True):
+        assert difference(one, other) < 1e-5
+
+
+@given(seed=seeds, rows=sizes, width=sizes)
+@settings(deadline=None)
+def test_a_gate_has_the_gradients_of_its_formula(seed, rows, width):
+    gates, ups = (numbers(seed + i, rows, width).mul(4).requires_grad_() for i in (0, 1))
+    plain = torch.nn.functional.silu(gates) * ups
+    expected = slopes(plain, [gates, ups], seed)
+    for one, other in zip(slopes(blocks._Gate.apply(gates, ups), [gates, ups], seed), expected, strict=True):
+        assert difference(one, other) < 1e-5
+
+
+@given(seed=seeds, rows=sizes, heads=st.integers(1, 3), half=st.integers(1, 40))
+@settings(deadline=None)
+def test_turning_back_undoes_a_turn(seed, rows, heads, half):
+    x, angles = numbers(seed, rows, heads, 2 * half), numbers(seed + 1, rows, 1, half)
+    there = kernels.turned(x, angles.cos(), angles.sin(), 1.0)
+    assert torch.allclose(there.norm(dim=-1), x.norm(dim=-1), rtol=1e-4)
+    assert torch.allclose(kernels.turned(there, angles.cos(), angles.sin(), -1.0), x, atol=1e-5)
+
+
+trees = st.lists(st.tuples(st.integers(1, 80), st.lists(st.integers(1, 70), max_size=4)), min_size=1, max_size=3)
+
+
+@given(seed=seeds, trees=trees, depth=st.sampled_from([2, 8, 24, 32, 64, 80]), heads=st.sampled_from([(1, 1), (4, 2)]))
+@settings(deadline=None)
+def test_segments_see_what_they_should_with_the_gradients_of_plain_attention(seed, trees, depth, heads):
+    lengths, seen = [], []
+    for trunk, branches in trees:
+        first = len(lengths)
+        lengths += [trunk, *branches]
+        seen += [(first,), *((first, first + 1 + i) for i in range(len(branches)))]
+    looks = segments.Looks(lengths, lengths, seen)
+    T = sum(lengths)
+    query = numbers(seed, T, heads[0], depth).requires_grad_()
+    key, value = (numbers(seed + i, T, heads[1], depth).requires_grad_() for i in (1, 2))
+    owner = torch.repeat_interleave(torch.arange(len(lengths)), torch.tensor(lengths))
+    sees = torch.stack([torch.tensor([other in each for other in range(len(lengths))]) for each in seen])
+    causal = torch.ones(T, T, dtype=torch.bool).tril()
+    plain = torch.nn.functional.scaled_dot_product_attention(
+        *(x.transpose(0, 1).unsqueeze(0) for x in (query, key, value)),
+        attn_mask=sees[owner][:, owner] & causal,
+        scale=0.3,
+        enable_gqa=True,
+    )[0].transpose(0, 1)
+    ours = segments.attend(query, key, value, looks, 0.3)
+    assert difference(ours, plain) < 1e-5
+    expected = slopes(plain, [query, key, value], seed)
+    for one, other in zip(slopes(ours, [query, key, value], seed), expected, strict=True):
+        # Where a query sees one key only, its gradient is nothing but rounding.
+        assert torch.allclose(one, other, rtol=1e-4, atol=1e-4)
+
+
+def difference(one, other):
+    return float((one - other).detach().norm() / other.detach().norm().clamp_min(1e-6))
+
+
+# --- Sampling ----------------------------------------------------------------------------------------
+
+
 def without_kernels(monkeypatch):
     monkeypatch.setattr(kernels, "_library", lambda: None)
 
@@ -116,7 +198,8 @@ def test_what_is_not_a_number_stays_what_it_is():
     x[1, 7] = torch.nan
     uniform, early = torch.full((3,), 0.5, dtype=torch.float64), torch.zeros(3, dtype=torch.bool)
     _, totals = kernels.draw_(x.clone(), uniform, early=early, end_id=0, temperature=1.0, top_k=5)
-    for out in (kernels.norm(x, 1e-5), kernels.gate(x), totals):
+    mixed = kernels.attend((x.view(3, 1, 40),) * 3, segments.Looks([1, 1, 1], [1, 1, 1], [(0,), (1,), (2,)]).table, 1.0)
+    for out in (kernels.norm(x, 1e-5), kernels.gate(x), kernels.gate_forward(x, x), mixed, totals):
         assert bool(out[1].isnan().any())
         assert not bool(out[[0, 2]].isnan().any())
 

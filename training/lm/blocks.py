@@ -20,6 +20,7 @@ from transformers.models.llama.modeling_llama import LlamaModel
 from transformers.models.qwen2.modeling_qwen2 import Qwen2Model
 from transformers.models.qwen3.modeling_qwen3 import Qwen3Model
 
+from training.lm import kernels
 from training.lm.trees import read
 
 if TYPE_CHECKING:
@@ -72,37 +73,39 @@ def _drops(name: str, module: Any) -> bool:
 # --- Llama, Qwen2, Qwen3 ---------------------------------------------------------------------------
 
 
+State = tuple["Tensor", "Tensor | None"]
+"""What layers hand on: states, and what is still to be added to them, which the next norm does in passing."""
+
+
 def _llama_states(trunk: Any, row: Row, ends: Tensor | None) -> Tensor:
     x = trunk.embed_tokens(row.ids[0])
     cos, sin = trunk.rotary_emb(x, row.position_ids)
     turn = cos[0, :, None, : cos.shape[-1] // 2].float(), sin[0, :, None, : sin.shape[-1] // 2].float()
     *layers, last = trunk.layers
+    state: State = (x, None)
     for layer in layers:
-        x = _llama_layer(layer, x, turn, row.layout, None)
-    x = _llama_layer(last, x, turn, row.layout, ends)
-    return _norm(trunk.norm, x)
+        state = _llama_layer(layer, state, turn, row.layout, None)
+    return _norm(trunk.norm, *_llama_layer(last, state, turn, row.layout, ends))[1]
 
 
-def _llama_layer(layer: Any, x: Tensor, turn: tuple[Tensor, Tensor], layout: Any, ends: Tensor | None) -> Tensor:
+def _llama_layer(layer: Any, state: State, turn: tuple[Tensor, Tensor], layout: Any, ends: Tensor | None) -> State:
     """One layer: states (T, D) to (T, D), or to (N, D) of the branches' ends if these are given (N,)."""
     attention = layer.self_attn
-    h = _norm(layer.input_layernorm, x)
+    x, h = _norm(layer.input_layernorm, *state)
     key, value = _heads(attention.k_proj(h), attention), _heads(attention.v_proj(h), attention)
     if ends is not None:
         h, x = h.index_select(0, ends), x.index_select(0, ends)
     query = _heads(attention.q_proj(h), attention)
     if hasattr(attention, "q_norm"):
-        query, key = _norm(attention.q_norm, query), _norm(attention.k_norm, key)
+        query, key = _norm(attention.q_norm, query)[1], _norm(attention.k_norm, key)[1]
     cos, sin = turn
     key = _turned(key, cos, sin)
     query = _turned(query, cos, sin) if ends is None else _turned(query, cos[ends], sin[ends])
     attend = layout.attend_rows if ends is None else layout.attend_ends
     seen = attend(query, key, value, scaling=attention.scaling)
-    x = x + attention.o_proj(seen.flatten(1))
-    h = _norm(layer.post_attention_layernorm, x)
+    x, h = _norm(layer.post_attention_layernorm, x, attention.o_proj(seen.flatten(1)))
     inner = _Gate.apply(layer.mlp.gate_proj(h), layer.mlp.up_proj(h))  # type: ignore[no-untyped-call]
-    out: Tensor = x + layer.mlp.down_proj(inner)
-    return out
+    return x, layer.mlp.down_proj(inner)
 
 
 def _heads(x: Tensor, attention: Any) -> Tensor:
@@ -110,16 +113,40 @@ def _heads(x: Tensor, attention: Any) -> Tensor:
     return x.view(len(x), -1, attention.head_dim)
 
 
-def _norm(norm: Any, x: Tensor) -> Tensor:
-    """Divide by the root of the mean square over the last dimension, and weigh."""
-    out: Tensor = _RootMeanSquare.apply(x, norm.weight, norm.variance_epsilon)  # type: ignore[no-untyped-call]
-    return out
+def _norm(norm: Any, x: Tensor, added: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    """Add to x what is to be added; the sum, and it divided by the root of its mean square and weighed."""
+    if kernels.suit(x, norm.weight, *(() if added is None else (added,))):
+        total, out = _JoinedNorm.apply(x, added, norm.weight, norm.variance_epsilon)  # type: ignore[no-untyped-call]
+    else:
+        total = x if added is None else x + added
+        out = _RootMeanSquare.apply(total, norm.weight, norm.variance_epsilon)  # type: ignore[no-untyped-call]
+    return total, out
 
 
 def _turned(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     """Rotate each head's pairs (i, i + D/2) by its token's angles: x (T, H, D), cos and sin (T, 1, D/2)."""
     out: Tensor = _Turn.apply(x, cos, sin)  # type: ignore[no-untyped-call]
     return out
+
+
+class _JoinedNorm(torch.autograd.Function):
+    """A residual sum, and `_RootMeanSquare` of it, each forward and backward in one pass over memory."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, added: Tensor | None, weight: Tensor, epsilon: float) -> tuple[Tensor, Tensor]:
+        total, out, inverse = kernels.norm_forward(x, added, weight, epsilon)
+        ctx.save_for_backward(total, weight, inverse)
+        ctx.has_added = added is not None
+        ctx.set_materialize_grads(False)  # the sum of the last norm goes nowhere
+        return total, out
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Any) -> Any:
+        total, weight, inverse = ctx.saved_tensors
+        of_total, slope = gradients
+        wanted = ctx.needs_input_grad[2]
+        of_x, of_weight = kernels.norm_backward(total, weight, inverse, slope, of_total, of_weight=wanted)
+        return of_x, of_x if ctx.has_added else None, of_weight, None
 
 
 class _RootMeanSquare(torch.autograd.Function):
@@ -152,12 +179,16 @@ class _Turn(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
         ctx.save_for_backward(cos, sin)
-        return _rotate(x, cos, sin, 1.0)
+        return _turn(x, cos, sin, 1.0)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Any) -> Any:
         cos, sin = ctx.saved_tensors
-        return _rotate(gradients[0], cos, sin, -1.0), None, None
+        return _turn(gradients[0], cos, sin, -1.0), None, None
+
+
+def _turn(x: Tensor, cos: Tensor, sin: Tensor, way: float) -> Tensor:
+    return (kernels.turned if kernels.suit(x, cos) else _rotate)(x, cos, sin, way)
 
 
 def _rotate(x: Tensor, cos: Tensor, sin: Tensor, way: float) -> Tensor:
@@ -175,12 +206,14 @@ class _Gate(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, gate: Tensor, up: Tensor) -> Tensor:
         ctx.save_for_backward(gate, up)
-        return F.silu(gate).mul_(up)
+        return kernels.gate_forward(gate, up) if kernels.suit(gate, up) else F.silu(gate).mul_(up)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Any) -> Any:
         (slope,) = gradients
         gate, up = ctx.saved_tensors
+        if kernels.suit(gate, up, slope):
+            return kernels.gate_backward(gate, up, slope)
         of_up = F.silu(gate).mul_(slope)
         of_gate = slope * up
         torch.ops.aten.silu_backward.grad_input(of_gate, gate, grad_input=of_gate)

@@ -33,13 +33,29 @@ static inline float exponential(float x) {
   return is_none ? 0.0f : y * scale;
 }
 
+static inline float sigmoid(float x) { return 1.0f / (1.0f + exponential(-x)); }
+
+typedef float vector __attribute__((vector_size(4 * LANES)));
+typedef int32_t mask __attribute__((vector_size(4 * LANES)));
+
+static inline vector load(const float *x) {
+  vector found;
+  memcpy(&found, x, sizeof found);
+  return found;
+}
+
 static float largest(const float *x, int64_t n) {
-  float lanes[LANES], best = x[0];
-  for (int i = 0; i < LANES; i++) lanes[i] = best;
+  float best = x[0];
   int64_t j = 0;
-  for (; j + LANES <= n; j += LANES)
-    for (int i = 0; i < LANES; i++) lanes[i] = x[j + i] > lanes[i] ? x[j + i] : lanes[i];
-  for (int i = 0; i < LANES; i++) best = lanes[i] > best ? lanes[i] : best;
+  if (n >= LANES) {
+    vector most = load(x);
+    for (j = LANES; j + LANES <= n; j += LANES) {
+      const vector other = load(x + j);
+      const mask is_more = other > most;
+      most = (vector)(((mask)other & is_more) | ((mask)most & ~is_more));
+    }
+    for (int i = 0; i < LANES; i++) best = most[i] > best ? most[i] : best;
+  }
   for (; j < n; j++) best = x[j] > best ? x[j] : best;
   return best;
 }
@@ -61,7 +77,7 @@ void norm(const float *restrict x, int64_t n, int64_t width, float epsilon, floa
 void gate(const float *restrict both, int64_t n, int64_t width, float *restrict out) {
   PARALLEL for (int64_t i = 0; i < n; i++) {
     const float *gates = both + i * 2 * width, *ups = gates + width;
-    for (int64_t j = 0; j < width; j++) out[i * width + j] = gates[j] / (1.0f + exponential(-gates[j])) * ups[j];
+    for (int64_t j = 0; j < width; j++) out[i * width + j] = gates[j] * sigmoid(gates[j]) * ups[j];
   }
 }
 
@@ -83,17 +99,302 @@ void turn(float *restrict x, int64_t n, int64_t stride, int64_t heads, int64_t d
   }
 }
 
+/* --- The same with weights and gradients, for training -------------------------------------------- */
+
+enum { PARTS = 16 }; /* rows that are summed apart, so that sums do not depend on how many threads there are */
+
+/* total = x + added, unless there is nothing to add (null); out = weight total / r; inverse (n,) = 1 / r. */
+void norm_forward(const float *restrict x, const float *restrict added, const float *restrict weight, int64_t n,
+                  int64_t width, float epsilon, float *restrict total, float *restrict out, float *restrict inverse) {
+  PARALLEL for (int64_t i = 0; i < n; i++) {
+    const float *row = x + i * width;
+    if (added) {
+      float *sums = total + i * width;
+      for (int64_t j = 0; j < width; j++) sums[j] = row[j] + added[i * width + j];
+      row = sums;
+    }
+    float square = 0;
+    for (int64_t j = 0; j < width; j++) square += row[j] * row[j];
+    inverse[i] = 1.0f / sqrtf(square / width + epsilon);
+    for (int64_t j = 0; j < width; j++) out[i * width + j] = row[j] * inverse[i] * weight[j];
+  }
+}
+
+/* of_x = (weight slope - x mean(weight slope x) inverse²) inverse, plus the slope of the sum itself unless that is
+   null; parts (PARTS, width) sum to the gradient of weight, unless null. */
+void norm_backward(const float *restrict x, const float *restrict weight, const float *restrict inverse,
+                   const float *restrict slope, const float *restrict of_total, int64_t n, int64_t width,
+                   float *restrict of_x, float *restrict parts) {
+  PARALLEL for (int64_t part = 0; part < PARTS; part++) {
+    float *sums = parts ? parts + part * width : 0;
+    if (sums) memset(sums, 0, width * sizeof *sums);
+    for (int64_t i = part * n / PARTS; i < (part + 1) * n / PARTS; i++) {
+      const float *row = x + i * width, *down = slope + i * width;
+      float *out = of_x + i * width, along = 0;
+      for (int64_t j = 0; j < width; j++) along += down[j] * weight[j] * row[j];
+      const float shift = along * inverse[i] * inverse[i] * inverse[i] / width;
+      for (int64_t j = 0; j < width; j++) out[j] = down[j] * weight[j] * inverse[i] - row[j] * shift;
+      if (of_total)
+        for (int64_t j = 0; j < width; j++) out[j] += of_total[i * width + j];
+      if (sums)
+        for (int64_t j = 0; j < width; j++) sums[j] += down[j] * row[j] * inverse[i];
+    }
+  }
+}
+
+/* Rotate all heads of each row of x (n, heads, depth) into out; way 1 turns, -1 turns back. */
+void turned(const float *restrict x, int64_t n, int64_t heads, int64_t depth, const float *restrict cosines,
+            const float *restrict sines, float way, float *restrict out) {
+  const int64_t half = depth / 2;
+  PARALLEL for (int64_t i = 0; i < n; i++) {
+    const float *c = cosines + i * half, *s = sines + i * half;
+    for (int64_t h = 0; h < heads; h++) {
+      const float *one = x + (i * heads + h) * depth, *other = one + half;
+      float *to = out + (i * heads + h) * depth;
+      for (int64_t j = 0; j < half; j++) to[j] = one[j] * c[j] - way * s[j] * other[j];
+      for (int64_t j = 0; j < half; j++) to[half + j] = other[j] * c[j] + way * s[j] * one[j];
+    }
+  }
+}
+
+/* out = silu(gate) up, by n numbers. */
+void gate_forward(const float *restrict gates, const float *restrict ups, int64_t n, float *restrict out) {
+  PARALLEL for (int64_t i = 0; i < n; i++) out[i] = gates[i] * sigmoid(gates[i]) * ups[i];
+}
+
+void gate_backward(const float *restrict gates, const float *restrict ups, const float *restrict slope, int64_t n,
+                   float *restrict of_gates, float *restrict of_ups) {
+  PARALLEL for (int64_t i = 0; i < n; i++) {
+    const float share = sigmoid(gates[i]), silu = gates[i] * share;
+    of_ups[i] = slope[i] * silu;
+    of_gates[i] = slope[i] * ups[i] * (share + silu * (1.0f - share));
+  }
+}
+
+/* --- Attention over segments -------------------------------------------------------------------- */
+
+/* So many numbers side by side stay in registers, in rows of a product: */
+#ifdef __AVX512F__
+enum { WIDE = 2 * LANES };
+#else
+enum { WIDE = LANES };
+#endif
+enum { HIGH = 4 };
+
+/* c (rows, WIDE) (+)= a (rows, k) b (k, WIDE), rows of which are so many numbers apart; a also by columns. */
+static inline __attribute__((always_inline)) void tile(const int rows, const float *a, int64_t a_row, int64_t a_column,
+                                                       const float *b, int64_t b_row, int64_t k, float *c,
+                                                       int64_t c_row, int is_more) {
+  vector sums[HIGH][WIDE / LANES];
+  for (int i = 0; i < rows; i++)
+    for (int j = 0; j < WIDE / LANES; j++) sums[i][j] = is_more ? load(c + i * c_row + j * LANES) : (vector){0};
+  for (int64_t t = 0; t < k; t++) {
+    vector side[WIDE / LANES];
+    for (int j = 0; j < WIDE / LANES; j++) side[j] = load(b + t * b_row + j * LANES);
+    for (int i = 0; i < rows; i++)
+      for (int j = 0; j < WIDE / LANES; j++) sums[i][j] += a[i * a_row + t * a_column] * side[j];
+  }
+  for (int i = 0; i < rows; i++) memcpy(c + i * c_row, sums[i], sizeof sums[i]);
+}
+
+/* c (m, n) (+)= a (m, k) b (k, n). */
+static void product(int64_t m, int64_t n, int64_t k, const float *a, int64_t a_row, int64_t a_column, const float *b,
+                    int64_t b_row, float *c, int64_t c_row, int is_more) {
+  int64_t j = 0;
+  for (; j + WIDE <= n; j += WIDE) {
+    int64_t i = 0;
+    for (; i + HIGH <= m; i += HIGH)
+      tile(HIGH, a + i * a_row, a_row, a_column, b + j, b_row, k, c + i * c_row + j, c_row, is_more);
+    for (; i < m; i++) tile(1, a + i * a_row, a_row, a_column, b + j, b_row, k, c + i * c_row + j, c_row, is_more);
+  }
+  if (j < n)
+    for (int64_t i = 0; i < m; i++) {
+      float *row = c + i * c_row;
+      if (!is_more) memset(row + j, 0, (n - j) * sizeof *row);
+      for (int64_t t = 0; t < k; t++)
+        for (int64_t l = j; l < n; l++) row[l] += a[i * a_row + t * a_column] * b[t * b_row + l];
+    }
+}
+
+/* A segment of queries sees all of one segment of keys (of none, if it has no length) and, up to itself, another. */
+typedef struct {
+  int64_t queries, query_count, whole, whole_count, own, own_count;
+} look;
+
+static inline int64_t padded(int64_t n) { return (n + WIDE - 1) / WIDE * WIDE; }
+
+/* out (depth, padded count) = the transpose of x (count, ·), rows of which are `row` numbers apart. */
+static void transpose(const float *x, int64_t row, int64_t count, int64_t depth, float *out) {
+  const int64_t wide = padded(count);
+  for (int64_t d = 0; d < depth; d++) {
+    for (int64_t i = 0; i < count; i++) out[d * wide + i] = x[i * row + d];
+    for (int64_t i = count; i < wide; i++) out[d * wide + i] = 0;
+  }
+}
+
+/* Products of rows of queries and the keys that they see, (query_count, padded whole + padded own): zeros between and
+   beyond. whole and own: transposed keys. Rows see ever more of their own, so the rest is not computed. */
+static void against(const look *at, const float *rows, int64_t row, int64_t depth, const float *whole,
+                    const float *own, float *out) {
+  const int64_t first = padded(at->whole_count), wide = first + padded(at->own_count);
+  if (first) product(at->query_count, first, depth, rows, row, 1, whole, first, out, wide, 0);
+  for (int64_t i = 0; i < at->query_count; i += HIGH) {
+    const int64_t high = at->query_count - i < HIGH ? at->query_count - i : HIGH;
+    const int64_t seen = padded(at->own_count - at->query_count + i + high);
+    product(high, seen, depth, rows + i * row, row, 1, own, wide - first, out + i * wide + first, wide, 0);
+  }
+}
+
+/* Turn such products into shares of what each row sees; zeros where it sees nothing. What is left over of a row's last
+   lanes is computed with it, as nothing. */
+static void softmax(const look *at, float *shares) {
+  const int64_t first = padded(at->whole_count), wide = first + padded(at->own_count);
+  for (int64_t i = 0; i < at->query_count; i++) {
+    float *row = shares + i * wide, total = 0;
+    const int64_t seen = first + at->own_count - at->query_count + i + 1, end = padded(seen);
+    for (int64_t j = at->whole_count; j < first; j++) row[j] = -INFINITY;
+    for (int64_t j = seen; j < end; j++) row[j] = -INFINITY;
+    const float most = largest(row, end);
+    for (int64_t j = 0; j < end; j++) row[j] = exponential(row[j] - most);
+    for (int64_t j = 0; j < end; j++) total += row[j];
+    const float share = 1.0f / total;
+    for (int64_t j = 0; j < end; j++) row[j] *= share;
+    memset(row + end, 0, (wide - end) * sizeof *row);
+  }
+}
+
+/* out (query_count, depth) = such shares times the rows of whole and own that they are of. */
+static void mixed(const look *at, const float *shares, const float *whole, const float *own, int64_t row,
+                  int64_t depth, float *out, int64_t out_row) {
+  const int64_t first = padded(at->whole_count), wide = first + padded(at->own_count);
+  product(at->query_count, depth, at->whole_count, shares, wide, 1, whole, row, out, out_row, 0);
+  for (int64_t i = 0; i < at->query_count; i += HIGH) {
+    const int64_t high = at->query_count - i < HIGH ? at->query_count - i : HIGH;
+    const int64_t seen = at->own_count - at->query_count + i + high;
+    product(high, depth, seen, shares + i * wide + first, wide, 1, own, row, out + i * out_row, out_row, 1);
+  }
+}
+
+/* to_whole, to_own += the transpose of such shares times rows (query_count, depth). */
+static void given_back(const look *at, const float *shares, const float *rows, int64_t row, int64_t depth,
+                       float *to_whole, float *to_own, int64_t to_row) {
+  const int64_t first = padded(at->whole_count), wide = first + padded(at->own_count);
+  product(at->whole_count, depth, at->query_count, shares, 1, wide, rows, row, to_whole, to_row, 1);
+  for (int64_t j = 0; j < at->own_count; j += HIGH) {
+    const int64_t high = at->own_count - j < HIGH ? at->own_count - j : HIGH;
+    const int64_t before = j - (at->own_count - at->query_count), from = before > 0 ? before : 0;
+    product(high, depth, at->query_count - from, shares + from * wide + first + j, 1, wide, rows + from * row, row,
+            to_own + j * to_row, to_row, 1);
+  }
+}
+
+static void scaled(const float *x, int64_t row, int64_t count, int64_t depth, float factor, float *out) {
+  for (int64_t i = 0; i < count; i++)
+    for (int64_t d = 0; d < depth; d++) out[i * depth + d] = x[i * row + d] * factor;
+}
+
+/* The most queries of the looks, and the most numbers that a row of shares has. */
+static void extent(const look *looks, int64_t count, int64_t *rows, int64_t *wide) {
+  *rows = *wide = 0;
+  for (int64_t i = 0; i < count; i++) {
+    const int64_t own = padded(looks[i].whole_count) + padded(looks[i].own_count);
+    if (looks[i].query_count > *rows) *rows = looks[i].query_count;
+    if (own > *wide) *wide = own;
+  }
+}
+
+/* Softmax attention: query and out (·, heads, depth), key and value (·, key_heads, depth). Looks from first[g] to
+   first[g + 1] (of groups + 1) see the same whole segment, if they see one. */
+void attend(const float *restrict query, const float *restrict key, const float *restrict value, int64_t heads,
+            int64_t key_heads, int64_t depth, const look *restrict looks, const int64_t *restrict first,
+            int64_t groups, float scaling, float *restrict out) {
+  const int64_t sharing = heads / key_heads, row = heads * depth, key_row = key_heads * depth;
+  int64_t rows, wide;
+  extent(looks, first[groups], &rows, &wide);
+  _Pragma("omp parallel for schedule(dynamic)") for (int64_t unit = 0; unit < groups * key_heads; unit++) {
+    const int64_t group = unit / key_heads, head = unit % key_heads;
+    const float *keys = key + head * depth, *values = value + head * depth;
+    float *whole = malloc((wide * depth * 2 + rows * (wide + depth)) * sizeof *whole);
+    float *own = whole + wide * depth, *shares = own + wide * depth, *asked = shares + rows * wide;
+    int64_t transposed = -1;
+    for (const look *at = looks + first[group]; at < looks + first[group + 1]; at++) {
+      if (at->whole_count && at->whole != transposed) {
+        transpose(keys + at->whole * key_row, key_row, at->whole_count, depth, whole);
+        transposed = at->whole;
+      }
+      transpose(keys + at->own * key_row, key_row, at->own_count, depth, own);
+      for (int64_t h = head * sharing; h < (head + 1) * sharing; h++) {
+        const int64_t where = at->queries * row + h * depth;
+        scaled(query + where, row, at->query_count, depth, scaling, asked);
+        against(at, asked, depth, depth, whole, own, shares);
+        softmax(at, shares);
+        mixed(at, shares, values + at->whole * key_row, values + at->own * key_row, key_row, depth, out + where, row);
+      }
+    }
+    free(whole);
+  }
+}
+
+/* The gradients of query, key and value from that of out; the shares are computed anew. */
+void attend_backward(const float *restrict query, const float *restrict key, const float *restrict value,
+                     const float *restrict slope, int64_t heads, int64_t key_heads, int64_t depth,
+                     const look *restrict looks, const int64_t *restrict first, int64_t groups, float scaling,
+                     float *restrict of_query, float *restrict of_key, float *restrict of_value) {
+  const int64_t sharing = heads / key_heads, row = heads * depth, key_row = key_heads * depth;
+  int64_t rows, wide;
+  extent(looks, first[groups], &rows, &wide);
+  _Pragma("omp parallel for schedule(dynamic)") for (int64_t unit = 0; unit < groups * key_heads; unit++) {
+    const int64_t group = unit / key_heads, head = unit % key_heads;
+    const float *keys = key + head * depth, *values = value + head * depth;
+    float *of_keys = of_key + head * depth, *of_values = of_value + head * depth;
+    float *whole[2], *own[2], *shares = malloc((wide * depth * 4 + rows * (wide * 2 + depth)) * sizeof *shares);
+    float *slopes = shares + rows * wide, *asked = slopes + rows * wide;
+    whole[0] = asked + rows * depth, whole[1] = whole[0] + wide * depth;
+    own[0] = whole[1] + wide * depth, own[1] = own[0] + wide * depth;
+    int64_t transposed = -1;
+    for (const look *at = looks + first[group]; at < looks + first[group + 1]; at++) {
+      if (at->whole_count && at->whole != transposed) {
+        transpose(keys + at->whole * key_row, key_row, at->whole_count, depth, whole[0]);
+        transpose(values + at->whole * key_row, key_row, at->whole_count, depth, whole[1]);
+        transposed = at->whole;
+      }
+      transpose(keys + at->own * key_row, key_row, at->own_count, depth, own[0]);
+      transpose(values + at->own * key_row, key_row, at->own_count, depth, own[1]);
+      for (int64_t h = head * sharing; h < (head + 1) * sharing; h++) {
+        const int64_t where = at->queries * row + h * depth, width = padded(at->whole_count) + padded(at->own_count);
+        const int64_t to_whole = at->whole * key_row, to_own = at->own * key_row;
+        scaled(query + where, row, at->query_count, depth, scaling, asked);
+        against(at, asked, depth, depth, whole[0], own[0], shares);
+        softmax(at, shares);
+        against(at, slope + where, row, depth, whole[1], own[1], slopes);
+        given_back(at, shares, slope + where, row, depth, of_values + to_whole, of_values + to_own, key_row);
+        for (int64_t i = 0; i < at->query_count; i++) {
+          float *share = shares + i * width, *down = slopes + i * width, along = 0;
+          const int64_t seen = padded(at->whole_count) + at->own_count - at->query_count + i + 1;
+          for (int64_t j = 0; j < seen; j++) along += share[j] * down[j];
+          for (int64_t j = 0; j < seen; j++) share[j] *= down[j] - along;
+        }
+        mixed(at, shares, keys + to_whole, keys + to_own, key_row, depth, of_query + where, row);
+        for (int64_t i = 0; i < at->query_count; i++)
+          for (int64_t d = 0; d < depth; d++) of_query[where + i * row + d] *= scaling;
+        given_back(at, shares, asked, depth, depth, of_keys + to_whole, of_keys + to_own, key_row);
+      }
+    }
+    free(shares);
+  }
+}
+
 /* --- One step of sampling ---------------------------------------------------------------------- */
 
 /* out (n,) = query (depth,) times keys (depth, ·) in rows of `stride` numbers. */
 static void scores(const float *restrict query, const float *restrict keys, int64_t depth, int64_t stride, int64_t n,
                    float *restrict out) {
-  enum { WIDE = 4 * LANES };
+  enum { MANY = 4 * LANES };
   int64_t p = 0;
-  for (; p + WIDE <= n; p += WIDE) {
-    float sum[WIDE] = {0};
+  for (; p + MANY <= n; p += MANY) {
+    float sum[MANY] = {0};
     for (int64_t d = 0; d < depth; d++)
-      for (int i = 0; i < WIDE; i++) sum[i] += query[d] * keys[d * stride + p + i];
+      for (int i = 0; i < MANY; i++) sum[i] += query[d] * keys[d * stride + p + i];
     memcpy(out + p, sum, sizeof sum);
   }
   for (; p + LANES <= n; p += LANES) {
@@ -134,13 +435,13 @@ static void scores_of_rows(const float *restrict query, const float *restrict ke
 /* out (depth,) += weights (n,) times values (n, depth). */
 static void add_weighted(const float *restrict weights, const float *restrict values, int64_t depth, int64_t n,
                          float *restrict out) {
-  enum { WIDE = 2 * LANES };
+  enum { MANY = 2 * LANES };
   int64_t d = 0;
-  for (; d + WIDE <= depth; d += WIDE) {
-    float sum[WIDE];
+  for (; d + MANY <= depth; d += MANY) {
+    float sum[MANY];
     memcpy(sum, out + d, sizeof sum);
     for (int64_t p = 0; p < n; p++)
-      for (int i = 0; i < WIDE; i++) sum[i] += weights[p] * values[p * depth + d + i];
+      for (int i = 0; i < MANY; i++) sum[i] += weights[p] * values[p * depth + d + i];
     memcpy(out + d, sum, sizeof sum);
   }
   if (d < depth)

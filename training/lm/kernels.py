@@ -20,7 +20,7 @@ import subprocess
 import tempfile
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -35,17 +35,27 @@ CAREFUL = ["-O3", "-fPIC", "-shared", "-fno-math-errno", "-fno-trapping-math"]
 FAST = ["-march=native", "-fopenmp", "-fassociative-math", "-fno-signed-zeros", "-freciprocal-math"]
 """Flags for this very processor, all of its cores, and sums in any order."""
 WIDE = ["-mprefer-vector-width=512"]
-ROWS, APART, INTEGER, NUMBER = "rsif"
-"""What a loop can be given: a tensor row by row, one with a stride that is told, 64 bits, a float32."""
-KINDS = {ROWS: ctypes.c_void_p, APART: ctypes.c_void_p, INTEGER: ctypes.c_int64, NUMBER: ctypes.c_float}
+ROWS, APART, OTHER, INTEGER, NUMBER = "rsoif"
+"""What a loop can be given: float32 row by row, or with a stride that is told; rows of another type; numbers."""
+KINDS: dict[str, Any] = dict.fromkeys((ROWS, APART, OTHER), ctypes.c_void_p)
+KINDS |= {INTEGER: ctypes.c_int64, NUMBER: ctypes.c_float}
 LOOPS = {
     "norm": "riifr",
     "gate": "riir",
-    "turn": "siiiirrr",
-    "attend_step": "sisisi" + "iiirriirr" + "rrirri" + "fr",
-    "draw": "riirrifirr",
+    "turn": "siiiirro",
+    "norm_forward": "rrriifrrr",
+    "norm_backward": "rrrrriirr",
+    "turned": "riiirrfr",
+    "gate_forward": "rrir",
+    "gate_backward": "rrrirr",
+    "attend": "rrriiiooifr",
+    "attend_backward": "rrrriiiooifrrr",
+    "attend_step": "sisisi" + "iiiooiioo" + "rrirri" + "fr",
+    "draw": "riiooifior",
 }
 """What each of them is given, in its order."""
+PARTS = 16
+"""Parts that `norm_backward` sums over rows in."""
 logger = logging.getLogger(__name__)
 
 
@@ -76,6 +86,73 @@ def turn_(x: Tensor, heads: int, cos: Tensor, sin: Tensor, places: Tensor) -> No
     The pairs are (i, i + D/2).
     """
     _run("turn", x, len(x), x.stride(0), heads, x.shape[-1], cos, sin, places.contiguous())
+
+
+def norm_forward(x: Tensor, added: Tensor | None, weight: Tensor, epsilon: float) -> tuple[Tensor, Tensor, Tensor]:
+    """Add to x (…, D) what is to be added, and give the sum, its weighed norm, and one over its roots (rows,)."""
+    x = x.contiguous()
+    total, out = x if added is None else torch.empty_like(x), torch.empty_like(x)
+    inverse = x.new_empty(x.numel() // x.shape[-1])
+    where = (None, None) if added is None else (added.contiguous(), total)
+    _run("norm_forward", x, where[0], weight, len(inverse), x.shape[-1], epsilon, where[1], out, inverse)
+    return total, out, inverse
+
+
+def norm_backward(
+    total: Tensor, weight: Tensor, inverse: Tensor, slope: Tensor, of_total: Tensor | None, *, of_weight: bool
+) -> tuple[Tensor, Tensor | None]:
+    """Give the gradients of the sum and, where asked for, of the weight, from those of the norm and of the sum."""
+    of_x, width = torch.empty_like(total), total.shape[-1]
+    parts = total.new_empty(PARTS, width) if of_weight else None
+    beside = None if of_total is None else of_total.contiguous()
+    _run("norm_backward", total, weight, inverse, slope.contiguous(), beside, len(inverse), width, of_x, parts)
+    return of_x, None if parts is None else parts.sum(0)
+
+
+def turned(x: Tensor, cos: Tensor, sin: Tensor, way: float) -> Tensor:
+    """Rotate the pairs (i, i + D/2) of every head of x (n, H, D) by its row's angles (n, D/2), or back (way -1)."""
+    x = x.contiguous()
+    out = torch.empty_like(x)
+    _run("turned", x, *x.shape, cos.contiguous(), sin.contiguous(), way, out)
+    return out
+
+
+def gate_forward(gates: Tensor, ups: Tensor) -> Tensor:
+    """SwiGLU: silu(gates) · ups."""
+    out = torch.empty_like(gates)
+    _run("gate_forward", gates, ups, gates.numel(), out)
+    return out
+
+
+def gate_backward(gates: Tensor, ups: Tensor, slope: Tensor) -> tuple[Tensor, Tensor]:
+    """Give the gradients of gates and ups."""
+    of_gates, of_ups = torch.empty_like(gates), torch.empty_like(ups)
+    _run("gate_backward", gates, ups, slope.contiguous(), gates.numel(), of_gates, of_ups)
+    return of_gates, of_ups
+
+
+def attend(heads: tuple[Tensor, Tensor, Tensor], looks: tuple[Tensor, Tensor], scaling: float) -> Tensor:
+    """Let segments of queries (Q, H, D) see segments of keys and values (T, H_kv, D); gives (Q, H, D).
+
+    looks: a row for each segment of queries (n, 6): where it starts and how many it has, and the same of the segment
+    of keys that it sees all of (none: 0, 0) and of the one that it sees up to itself. And where the looks begin that
+    see the same whole segment (groups + 1,).
+    """
+    query, key, value = (x.contiguous() for x in heads)
+    out = torch.empty_like(query)
+    _run("attend", query, key, value, query.shape[1], *key.shape[1:], *looks, len(looks[1]) - 1, scaling, out)
+    return out
+
+
+def attend_backward(
+    heads: tuple[Tensor, Tensor, Tensor], slope: Tensor, looks: tuple[Tensor, Tensor], scaling: float
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Give the gradients of query, key and value from that of what `attend` gave."""
+    query, key, value, slope = (x.contiguous() for x in (*heads, slope))
+    found = (torch.empty_like(query), torch.zeros_like(key), torch.zeros_like(value))
+    shape = (query.shape[1], *key.shape[1:])
+    _run("attend_backward", query, key, value, slope, *shape, *looks, len(looks[1]) - 1, scaling, *found)
+    return found
 
 
 def attend_step(
@@ -121,15 +198,15 @@ def draw_(
 # --- Compiling and calling -----------------------------------------------------------------------------
 
 
-def _run(name: str, *arguments: Tensor | float) -> None:
-    """Call a loop with tensors and numbers. Raises ValueError if a tensor does not lie as the loop expects it."""
+def _run(name: str, *arguments: Tensor | float | None) -> None:
+    """Call a loop with tensors (or none) and numbers. Raises ValueError if a tensor does not lie as it expects."""
     library = _library()
     assert library is not None  # noqa: S101 - `suit` was asked
-    given: list[float] = []
+    given: list[float | None] = []
     for kind, each in zip(LOOPS[name], arguments, strict=True):
         if isinstance(each, torch.Tensor):
-            if kind == ROWS and not each.is_contiguous():
-                raise ValueError(f"{name} reads rows, and a tensor {tuple(each.shape)} has strides {each.stride()}")
+            if (kind != APART and not each.is_contiguous()) or (kind != OTHER and each.dtype != torch.float32):
+                raise ValueError(f"{name} cannot read {tuple(each.shape)} of {each.dtype} with strides {each.stride()}")
             given.append(each.data_ptr())
         else:
             given.append(each)
@@ -161,7 +238,7 @@ def _typed(library: ctypes.CDLL) -> dict[str, Callable[..., None]]:
     loops: dict[str, Callable[..., None]] = {}
     for name, kinds in LOOPS.items():
         loop = library[name]
-        loop.restype, loop.argtypes = None, [KINDS[kind] for kind in kinds]
+        loop.restype, loop.argtypes = None, tuple(KINDS[kind] for kind in kinds)
         loops[name] = loop
     return loops
 

@@ -6,10 +6,13 @@ long sequences take twice the time here, in bfloat16 up to five times.
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import cached_property, lru_cache
+from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
 import torch
+
+from training.lm import kernels
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,13 +31,25 @@ def suit(query: Tensor, longest: int) -> bool:
 class Looks:
     """Who looks at what: tokens lie in segments (texts, or trunks and branches), one after the other.
 
-    queries, keys: lengths of the segments. seen: for each segment of queries, the segments of keys that it sees, its
-    own last.
+    queries, keys: lengths of the segments. seen: for each segment of queries, the segments of keys that it sees: at
+    most one of which it sees all, and its own last, which it sees up to itself.
     """
 
     def __init__(self, queries: list[int], keys: list[int], seen: list[tuple[int, ...]]) -> None:
         self.queries, self.keys, self.seen = queries, keys, seen
         self._later: dict[torch.dtype, list[Tensor]] = {}
+
+    @cached_property
+    def table(self) -> tuple[Tensor, Tensor]:
+        """What `kernels.attend` wants to know: who sees whom, a row each, and where those begin that see the same."""
+        query_at, key_at = ([0, *accumulate(lengths)] for lengths in (self.queries, self.keys))
+        rows, first = [], []
+        for number, (count, seen) in enumerate(zip(self.queries, self.seen, strict=True)):
+            whole = (key_at[seen[0]], self.keys[seen[0]]) if len(seen) > 1 else (0, 0)
+            rows.append([query_at[number], count, *whole, key_at[seen[-1]], self.keys[seen[-1]]])
+            if number == 0 or seen[0] != self.seen[number - 1][0]:
+                first.append(number)
+        return torch.tensor(rows), torch.tensor([*first, len(rows)])
 
     def later(self, dtype: torch.dtype) -> list[Tensor]:
         """Masks (1, queries, keys) of the segments: 0 on what is seen, -inf on what comes later."""
@@ -50,11 +65,31 @@ def attend(query: Tensor, key: Tensor, value: Tensor, looks: Looks, scaling: flo
 
     H is a multiple of H_kv; `looks` says which of the T keys each of the Q queries sees.
     """
+    if kernels.suit(query, key, value):
+        joined: Tensor = _Joined.apply(query, key, value, looks, scaling)  # type: ignore[no-untyped-call]
+        return joined
     groups = query.shape[1] // key.shape[1]
     if groups > 1:
         key, value = key.repeat_interleave(groups, dim=1), value.repeat_interleave(groups, dim=1)
     out: Tensor = _Each.apply(query * scaling, key, value, looks)  # type: ignore[no-untyped-call]
     return out
+
+
+class _Joined(torch.autograd.Function):
+    """The same by loops of machine code, which compute softmaxes anew in the backward pass instead of keeping them."""
+
+    @staticmethod
+    def forward(  # noqa: PLR0917 - torch calls it by position
+        ctx: Any, query: Tensor, key: Tensor, value: Tensor, looks: Looks, scaling: float
+    ) -> Tensor:
+        ctx.save_for_backward(query, key, value)
+        ctx.looks, ctx.scaling = looks, scaling
+        return kernels.attend((query, key, value), looks.table, scaling)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Any) -> Any:
+        found = kernels.attend_backward(ctx.saved_tensors, gradients[0], ctx.looks.table, ctx.scaling)
+        return *found, None, None
 
 
 class _Each(torch.autograd.Function):
