@@ -214,7 +214,7 @@ class PPOConfig(AnySize):
     """Responses sampled to each of them; they share the computation of their prompt."""
     minibatch_prompts: Count = 4
     """Prompts, with all of their responses, that one optimiser step sees."""
-    micro_batch_tokens: Count = 4096
+    micro_batch_tokens: Count = 2048
     """Tokens computed at once; more of them take more memory and change nothing else."""
     epochs: Count = 2
     """Passes over each rollout."""

@@ -59,11 +59,11 @@ class Critic(nn.Module):
     def values(self, hidden: Tensor, batch: TreeBatch) -> tuple[Tensor, Tensor]:
         """Values (N, R) of the states before each response token, and (N,) of the states after the last one.
 
-        hidden (T, D): of the batch, from whatever the critic reads. Nothing is computed where no token is real.
+        hidden (M, D): those at `batch.read_at`, from whatever the critic reads. Where no token is real it says 0.
         """
         mask = batch.response_mask
         count = int(mask.sum())
-        read = torch.cat([hidden[batch.predicted_at[mask]], hidden[batch.last_at]])
+        read = torch.cat([hidden[batch.before_each[mask]], hidden[batch.after_last]])
         said = self.head(read.float()).squeeze(-1)
         before = torch.zeros(mask.shape, device=mask.device).masked_scatter(mask, said[:count])
         return before, said[count:]

@@ -254,7 +254,7 @@ class Learner:
         config, mask = self.config, batch.response_mask
         before = old["logprobs"][mask]
         loss, logprobs = head_policy_loss(
-            hidden[batch.predicted_at[mask]],
+            hidden[batch.before_each[mask]],
             trunk_and_head(self.team.policy)[1],
             batch.response_ids[mask],
             before,

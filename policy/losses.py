@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from training.lm.logprobs import weigh_
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -46,9 +48,10 @@ def head_logprobs(
     found = torch.empty(len(targets), device=hidden.device)
     for start in range(0, len(targets), CHUNK):
         rows = slice(start, start + CHUNK)
-        logits = _logits(hidden[rows].detach(), weight, bias, temperature)
-        _bar(logits, None if early is None else early[rows], end_id)
-        found[rows] = logits.gather(-1, targets[rows].unsqueeze(-1)).squeeze(-1) - logits.logsumexp(-1)
+        logits = _logits(hidden[rows].detach(), weight, bias)
+        found[rows], _ = weigh_(
+            logits, targets[rows], temperature=temperature, early=None if early is None else early[rows], end_id=end_id
+        )
     return found
 
 
@@ -100,11 +103,14 @@ class _HeadPolicyLoss(torch.autograd.Function):
         for start in range(0, len(targets), CHUNK):
             rows = slice(start, start + CHUNK)
             part = hidden[rows].detach()
-            logits = _logits(part, weight.detach(), None if bias is None else bias.detach(), temperature)
-            _bar(logits, None if early is None else early[rows], end_id)
-            aim = targets[rows].unsqueeze(-1)
-            norm = logits.logsumexp(-1, keepdim=True)
-            now = (logits.gather(-1, aim) - norm).squeeze(-1)
+            weights = _logits(part, weight.detach(), None if bias is None else bias.detach())
+            now, sums = weigh_(
+                weights,
+                targets[rows],
+                temperature=temperature,
+                early=None if early is None else early[rows],
+                end_id=end_id,
+            )
             logprobs[rows] = now
             losses = policy_losses(now, old_logprobs[rows], advantages[rows], clip_range)
             total += losses.sum()
@@ -113,8 +119,8 @@ class _HeadPolicyLoss(torch.autograd.Function):
             # Where the clipped branch is larger it is a constant; elsewhere d(-A·ratio)/d log π = -A·ratio = the loss.
             plain = -advantages[rows] * (now - old_logprobs[rows]).exp()
             slope_of_logprob = torch.where(losses > plain, 0.0, plain) / temperature
-            slope = logits.sub_(norm).exp_().mul_(-slope_of_logprob.unsqueeze(-1))
-            slope.scatter_add_(-1, aim, slope_of_logprob.unsqueeze(-1))
+            slope = weights.mul_((-slope_of_logprob / sums).unsqueeze(-1))
+            slope.scatter_add_(-1, targets[rows].unsqueeze(-1), slope_of_logprob.unsqueeze(-1))
             if d_bias is not None:
                 d_bias += slope.sum(0)
             slope = slope.to(part.dtype)
@@ -140,15 +146,7 @@ class _HeadPolicyLoss(torch.autograd.Function):
         )
 
 
-def _bar(logits: Tensor, early: Tensor | None, end_id: int) -> None:
-    """Take the end away from rows that cannot end yet, in place: it gets probability 0 and a slope of 0."""
-    if early is not None:
-        logits[:, end_id].masked_fill_(early, -torch.inf)
-
-
-def _logits(hidden: Tensor, weight: Tensor, bias: Tensor | None, temperature: float) -> Tensor:
-    """Give head(hidden) / temperature in float32, multiplied in the dtype of the hidden states; a tensor of its own."""
+def _logits(hidden: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """Give head(hidden) in float32, multiplied in the dtype of the hidden states; a tensor of its own."""
     logits = (hidden @ weight.to(hidden.dtype).T).float()
-    if bias is not None:
-        logits += bias.float()
-    return logits.div_(temperature)
+    return logits if bias is None else logits.add_(bias.float())

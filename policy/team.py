@@ -12,7 +12,7 @@ from torch import nn
 from policy.critic import Critic
 from policy.losses import head_logprobs
 from training.lm import adapters, attention, backbone, distributed
-from training.lm.blocks import states
+from training.lm.blocks import response_states
 from training.lm.logprobs import autocast, matmul_dtype, trunk_and_head
 
 if TYPE_CHECKING:
@@ -63,14 +63,14 @@ class Team:
         return adapters.using(self.policy, VALUE_ADAPTERS) if self.critic.reads == "adapters" else nullcontext()
 
     def policy_hidden(self, batch: TreeBatch) -> Tensor:
-        """The policy's hidden states (T, D)."""
+        """The policy's hidden states at `batch.read_at`, (M, D)."""
         with self.arithmetic():
-            return states(trunk_and_head(self.policy)[0], batch)
+            return response_states(trunk_and_head(self.policy)[0], batch)
 
     def critic_hidden(self, batch: TreeBatch) -> Tensor:
-        """Hidden states (T, D) for the critic to read; to be called inside `as_critic`."""
+        """Hidden states (M, D) for the critic to read; to be called inside `as_critic`."""
         with self.arithmetic():
-            return states(self.policy.base_model if self.critic.trunk is None else self.critic.trunk, batch)
+            return response_states(self.policy.base_model if self.critic.trunk is None else self.critic.trunk, batch)
 
     def policy_logprobs(self, batch: TreeBatch, hidden: Tensor, temperature: float) -> Tensor:
         """Log-probabilities (N, R) of the response tokens under the policy, from its hidden states."""
@@ -82,7 +82,7 @@ class Team:
             with adapters.without(self.policy):
                 return self._logprobs(self.policy, batch, self.policy_hidden(batch), temperature)
         with self.arithmetic():
-            hidden = states(trunk_and_head(self.reference)[0], batch)
+            hidden = response_states(trunk_and_head(self.reference)[0], batch)
         return self._logprobs(self.reference, batch, hidden, temperature)
 
     def early(self, batch: TreeBatch) -> Tensor | None:
@@ -165,10 +165,10 @@ def response_logprobs(
 ) -> Tensor:
     """Log-probability of each response token, (N, R), 0 where nothing is real; without a gradient.
 
-    hidden (T, D) are the model's for this batch. The head is applied to the positions that predict a response token,
-    and to no others. `early` says which real tokens cannot be an end, as in `head_logprobs`.
+    hidden (M, D) are the model's at `batch.read_at`. The head is applied to what predicts a response token, and to
+    nothing else. `early` says which real tokens cannot be an end, as in `head_logprobs`.
     """
     mask, head = batch.response_mask, trunk_and_head(model)[1]
-    read_at, targets = hidden[batch.predicted_at[mask]], batch.response_ids[mask]
+    read_at, targets = hidden[batch.before_each[mask]], batch.response_ids[mask]
     said = head_logprobs(read_at, head, targets, temperature, early=early, end_id=end_id)
     return torch.zeros(mask.shape, device=mask.device).masked_scatter(mask, said)

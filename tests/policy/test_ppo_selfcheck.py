@@ -203,7 +203,7 @@ def test_what_does_not_fit_is_refused_with_what_each_part_takes_and_what_would_t
     monkeypatch.setattr("policy.preflight.free_memory", lambda _: 2**18)
     with pytest.raises(NotEnoughMemory, match=r"policy .*reference .*value model .*lora_rank.*value_model shared"):
         preflight(run, PPOConfig(), torch.device("cpu"), critic_from=inputs["reward"])
-    monkeypatch.setattr("policy.preflight.free_memory", lambda _: 2**24)
+    monkeypatch.setattr("policy.preflight.free_memory", lambda _: 2**23)
     preflight(run, PPOConfig(), torch.device("cpu"), critic_from=inputs["reward"])
     assert "It may not fit" in tiny.events(run, "note")[-1]["text"]
 

@@ -25,9 +25,10 @@ from policy.rollout import Prompt, Stopped, Verdict, roll_out
 from policy.team import Team, response_logprobs
 from training import artifacts
 from training.lm import distributed
+from training.lm.blocks import response_states
 from training.lm.generation import Sampling
 from training.lm.masked import masked_mean, masked_var
-from training.lm.trees import Tree, TreeBatch, read
+from training.lm.trees import Tree, TreeBatch
 from training.program import Interrupted, open_run
 
 ROOT = Path(__file__).parents[2]
@@ -402,7 +403,7 @@ def _bandit(rewards, beta, steps):
 
     def logprobs(model):
         with torch.no_grad():
-            return response_logprobs(model, batch, read(model.base_model, batch), 1.0)[:, 0]
+            return response_logprobs(model, batch, response_states(model.base_model, batch), 1.0)[:, 0]
 
     for step in range(steps):
         for group in learner.optimizers["policy"].param_groups:

@@ -60,6 +60,18 @@ def test_packed_texts_have_the_states_and_gradients_that_they_have_alone(model, 
     assert difference(gradients(model, (found * weights(found)).sum()), slope) < 1e-5
 
 
+def test_only_the_states_that_responses_are_read_from_are_computed_to_the_end(model, way):
+    model.set_attn_implementation(attention.NAME)
+    batch = TreeBatch(TREES)
+    whole = blocks.states(model.base_model, batch)[batch.read_at]
+    slope = gradients(model, (whole * weights(whole)).sum())
+    found = blocks.response_states(model.base_model, batch)
+    assert difference(found, whole) < 1e-5
+    assert difference(gradients(model, (found * weights(found)).sum()), slope) < 1e-5
+    assert torch.equal(batch.read_at[batch.before_each], batch.predicted_at)
+    assert torch.equal(batch.read_at[batch.after_last], batch.last_at)
+
+
 def test_trees_have_the_states_and_gradients_that_their_responses_have_alone(model, way):
     each = alone(model, [[*tree.prompt, *response] for tree in TREES for response in tree.responses])
     ends = torch.stack([states[-1] for states in each])

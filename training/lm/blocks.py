@@ -9,7 +9,7 @@ runs them.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import nn
@@ -32,19 +32,37 @@ if TYPE_CHECKING:
     from training.lm.trees import TreeBatch
 
 
+class Pruned(NamedTuple):
+    """Tokens whose states alone are wanted, and how these attend: the last layer computes no more than that."""
+
+    at: Tensor
+    """(N,) in the order of the row."""
+    attend: Callable[..., Tensor]
+
+
 def states(trunk: Any, row: Row) -> Tensor:
     """Give the hidden state of every token, (T, D), from a backbone without its head."""
     way = _way(trunk)
     return way(trunk, row, None) if way else read(trunk, row)
 
 
+def response_states(trunk: Any, batch: TreeBatch) -> Tensor:
+    """Give the states at `batch.read_at`, (M, D), from a backbone without its head."""
+    way = _way(trunk)
+    if way and batch.layout.prunes:
+        return way(trunk, batch, Pruned(batch.read_at, batch.layout.attend_responses))
+    return states(trunk, batch)[batch.read_at]
+
+
 def last_states(trunk: Any, batch: TreeBatch) -> Tensor:
     """Give the state of each response's last token, (N, D), from a backbone without its head."""
     way = _way(trunk)
-    return way(trunk, batch, batch.last_at) if way else read(trunk, batch)[batch.last_at]
+    if way:
+        return way(trunk, batch, Pruned(batch.last_at, batch.layout.attend_ends))
+    return read(trunk, batch)[batch.last_at]
 
 
-def _way(trunk: Any) -> Callable[[Any, Row, Tensor | None], Tensor] | None:
+def _way(trunk: Any) -> Callable[[Any, Row, Pruned | None], Tensor] | None:
     """How the states of this backbone are computed here, or None if `transformers` has to."""
     if _is_plain(trunk):
         if type(trunk) in {LlamaModel, Qwen2Model, Qwen3Model} and trunk.config.hidden_act == "silu":
@@ -77,7 +95,7 @@ State = tuple["Tensor", "Tensor | None"]
 """What layers hand on: states, and what is still to be added to them, which the next norm does in passing."""
 
 
-def _llama_states(trunk: Any, row: Row, ends: Tensor | None) -> Tensor:
+def _llama_states(trunk: Any, row: Row, pruned: Pruned | None) -> Tensor:
     x = trunk.embed_tokens(row.ids[0])
     cos, sin = trunk.rotary_emb(x, row.position_ids)
     turn = cos[0, :, None, : cos.shape[-1] // 2].float(), sin[0, :, None, : sin.shape[-1] // 2].float()
@@ -85,23 +103,23 @@ def _llama_states(trunk: Any, row: Row, ends: Tensor | None) -> Tensor:
     state: State = (x, None)
     for layer in layers:
         state = _llama_layer(layer, state, turn, row.layout, None)
-    return _norm(trunk.norm, *_llama_layer(last, state, turn, row.layout, ends))[1]
+    return _norm(trunk.norm, *_llama_layer(last, state, turn, row.layout, pruned))[1]
 
 
-def _llama_layer(layer: Any, state: State, turn: tuple[Tensor, Tensor], layout: Any, ends: Tensor | None) -> State:
-    """One layer: states (T, D) to (T, D), or to (N, D) of the branches' ends if these are given (N,)."""
+def _llama_layer(layer: Any, state: State, turn: tuple[Tensor, Tensor], layout: Any, pruned: Pruned | None) -> State:
+    """One layer: states (T, D) to (T, D), or to those (N, D) that are wanted."""
     attention = layer.self_attn
     x, h = _norm(layer.input_layernorm, *state)
     key, value = _heads(attention.k_proj(h), attention), _heads(attention.v_proj(h), attention)
-    if ends is not None:
-        h, x = h.index_select(0, ends), x.index_select(0, ends)
+    if pruned is not None:
+        h, x = h.index_select(0, pruned.at), x.index_select(0, pruned.at)
     query = _heads(attention.q_proj(h), attention)
     if hasattr(attention, "q_norm"):
         query, key = _norm(attention.q_norm, query)[1], _norm(attention.k_norm, key)[1]
     cos, sin = turn
     key = _turned(key, cos, sin)
-    query = _turned(query, cos, sin) if ends is None else _turned(query, cos[ends], sin[ends])
-    attend = layout.attend_rows if ends is None else layout.attend_ends
+    query = _turned(query, cos, sin) if pruned is None else _turned(query, cos[pruned.at], sin[pruned.at])
+    attend = layout.attend_rows if pruned is None else pruned.attend
     seen = attend(query, key, value, scaling=attention.scaling)
     x, h = _norm(layer.post_attention_layernorm, x, attention.o_proj(seen.flatten(1)))
     inner = _Gate.apply(layer.mlp.gate_proj(h), layer.mlp.up_proj(h))  # type: ignore[no-untyped-call]
@@ -223,22 +241,22 @@ class _Gate(torch.autograd.Function):
 # --- GPT-2 -----------------------------------------------------------------------------------------
 
 
-def _gpt2_states(trunk: Any, row: Row, ends: Tensor | None) -> Tensor:
+def _gpt2_states(trunk: Any, row: Row, pruned: Pruned | None) -> Tensor:
     x = trunk.wte(row.ids[0]) + trunk.wpe(row.position_ids[0])
     *layers, last = trunk.h
     for layer in layers:
         x = _gpt2_layer(layer, x, row.layout, None)
-    return trunk.ln_f(_gpt2_layer(last, x, row.layout, ends))  # type: ignore[no-any-return]
+    return trunk.ln_f(_gpt2_layer(last, x, row.layout, pruned))  # type: ignore[no-any-return]
 
 
-def _gpt2_layer(layer: Any, x: Tensor, layout: Any, ends: Tensor | None) -> Tensor:
-    """One layer: states (T, D) to (T, D), or to (N, D) of the branches' ends if these are given (N,)."""
+def _gpt2_layer(layer: Any, x: Tensor, layout: Any, pruned: Pruned | None) -> Tensor:
+    """One layer: states (T, D) to (T, D), or to those (N, D) that are wanted."""
     attention = layer.attn
     projected = attention.c_attn(layer.ln_1(x)).view(len(x), 3, attention.num_heads, attention.head_dim)
     query, key, value = projected.unbind(1)
-    if ends is not None:
-        query, x = query.index_select(0, ends), x.index_select(0, ends)
-    attend = layout.attend_rows if ends is None else layout.attend_ends
+    if pruned is not None:
+        query, x = query.index_select(0, pruned.at), x.index_select(0, pruned.at)
+    attend = layout.attend_rows if pruned is None else pruned.attend
     seen = attend(query, key, value, scaling=attention.scaling)
     x = x + attention.c_proj(seen.flatten(1))
     out: Tensor = x + layer.mlp.c_proj(F.gelu(layer.mlp.c_fc(layer.ln_2(x)), approximate="tanh"))

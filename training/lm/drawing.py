@@ -50,9 +50,8 @@ def draw(logits: Tensor, uniform: Tensor, sampling: Sampling, *, early: Tensor |
     """
     weights = logits.float()
     if kernels.suit(weights) and sampling.temperature > 0 and sampling.top_p == 1:
-        none = torch.zeros(len(weights), dtype=torch.bool) if early is None else early
         drawn = kernels.draw_(
-            weights, uniform, early=none, end_id=end_id, temperature=sampling.temperature, top_k=sampling.top_k
+            weights, uniform, early=early, end_id=end_id, temperature=sampling.temperature, top_k=sampling.top_k
         )
         token, total = (each.unsqueeze(-1) for each in drawn)
     else:

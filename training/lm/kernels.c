@@ -335,6 +335,10 @@ void attend(const float *restrict query, const float *restrict key, const float 
   }
 }
 
+static void clear(float *x, int64_t row, int64_t count, int64_t depth) {
+  for (int64_t i = 0; i < count; i++) memset(x + i * row, 0, depth * sizeof *x);
+}
+
 /* The gradients of query, key and value from that of out; the shares are computed anew. */
 void attend_backward(const float *restrict query, const float *restrict key, const float *restrict value,
                      const float *restrict slope, int64_t heads, int64_t key_heads, int64_t depth,
@@ -351,6 +355,11 @@ void attend_backward(const float *restrict query, const float *restrict key, con
     float *slopes = shares + rows * wide, *asked = slopes + rows * wide;
     whole[0] = asked + rows * depth, whole[1] = whole[0] + wide * depth;
     own[0] = whole[1] + wide * depth, own[1] = own[0] + wide * depth;
+    for (const look *at = looks + first[group]; at < looks + first[group + 1]; at++)
+      for (int i = 0; i < 2; i++) {
+        clear((i ? of_values : of_keys) + at->whole * key_row, key_row, at->whole_count, depth);
+        clear((i ? of_values : of_keys) + at->own * key_row, key_row, at->own_count, depth);
+      }
     int64_t transposed = -1;
     for (const look *at = looks + first[group]; at < looks + first[group + 1]; at++) {
       if (at->whole_count && at->whole != transposed) {
@@ -489,7 +498,29 @@ void attend_step(const float *restrict query, int64_t query_stride, const float 
   }
 }
 
-/* --- Drawing ------------------------------------------------------------------------------------ */
+/* --- Tokens and their weights ------------------------------------------------------------------- */
+
+/* Turn a row of logits into weights, 1 for the likeliest; their sum. */
+static float weighed(float *row, int64_t size, float most, float sharpness) {
+  float total = 0;
+  for (int64_t j = 0; j < size; j++) row[j] = exponential((row[j] - most) * sharpness);
+  for (int64_t j = 0; j < size; j++) total += row[j];
+  return total;
+}
+
+/* Turn rows of logits (n, size) into weights; totals (n,) are their sums, logprobs (n,) those of the targets. Rows that
+   are early (unless that is null) cannot be end_id. */
+void weigh(float *restrict logits, int64_t n, int64_t size, const int64_t *restrict targets,
+           const uint8_t *restrict early, int64_t end_id, float sharpness, float *restrict logprobs,
+           float *restrict totals) {
+  PARALLEL for (int64_t i = 0; i < n; i++) {
+    float *row = logits + i * size;
+    if (early && early[i]) row[end_id] = -INFINITY;
+    const float most = largest(row, size), aim = (row[targets[i]] - most) * sharpness;
+    totals[i] = weighed(row, size, most, sharpness);
+    logprobs[i] = aim - logf(totals[i]);
+  }
+}
 
 /* The count-th largest of n numbers from 0 to 1: found by halving, as their bits are in their order. */
 static float least_of_largest(const float *x, int64_t n, int64_t count) {
@@ -549,14 +580,8 @@ void draw(float *restrict logits, int64_t n, int64_t size, const double *restric
           float *restrict totals) {
   PARALLEL for (int64_t i = 0; i < n; i++) {
     float *row = logits + i * size, *mass = malloc((size / BLOCK + 1) * sizeof *mass);
-    if (early[i]) row[end_id] = -INFINITY;
-    const float most = largest(row, size);
-    float total = 0;
-    for (int64_t j = 0; j < size; j++) {
-      row[j] = exponential((row[j] - most) * sharpness);
-      total += row[j];
-    }
-    totals[i] = total;
+    if (early && early[i]) row[end_id] = -INFINITY;
+    totals[i] = weighed(row, size, largest(row, size), sharpness);
     tokens[i] = where_passed(row, size, 0 < top_k && top_k < size ? least_of_largest(row, size, top_k) : 0.0f,
                              uniform[i], mass);
     free(mass);

@@ -51,6 +51,7 @@ LOOPS = {
     "attend": "rrriiiooifr",
     "attend_backward": "rrrriiiooifrrr",
     "attend_step": "sisisi" + "iiiooiioo" + "rrirri" + "fr",
+    "weigh": "riiooifrr",
     "draw": "riiooifior",
 }
 """What each of them is given, in its order."""
@@ -147,9 +148,9 @@ def attend(heads: tuple[Tensor, Tensor, Tensor], looks: tuple[Tensor, Tensor], s
 def attend_backward(
     heads: tuple[Tensor, Tensor, Tensor], slope: Tensor, looks: tuple[Tensor, Tensor], scaling: float
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Give the gradients of query, key and value from that of what `attend` gave."""
+    """Give the gradients of query, key and value from that of what `attend` gave. Every key must be in some segment."""
     query, key, value, slope = (x.contiguous() for x in (*heads, slope))
-    found = (torch.empty_like(query), torch.zeros_like(key), torch.zeros_like(value))
+    found = (torch.empty_like(query), torch.empty_like(key), torch.empty_like(value))
     shape = (query.shape[1], *key.shape[1:])
     _run("attend_backward", query, key, value, slope, *shape, *looks, len(looks[1]) - 1, scaling, *found)
     return found
@@ -181,8 +182,18 @@ def attend_step(
     return out
 
 
+def weigh_(
+    logits: Tensor, targets: Tensor, *, early: Tensor | None, end_id: int, temperature: float
+) -> tuple[Tensor, Tensor]:
+    """Turn logits (N, V) into weights as `logprobs.weigh_` does; log-probabilities of the targets (N,), sums (N,)."""
+    said, totals = logits.new_empty(len(logits)), logits.new_empty(len(logits))
+    asked = (targets.contiguous(), early, end_id, 1 / temperature)
+    _run("weigh", logits, *logits.shape, *asked, said, totals)
+    return said, totals
+
+
 def draw_(
-    logits: Tensor, uniform: Tensor, *, early: Tensor, end_id: int, temperature: float, top_k: int
+    logits: Tensor, uniform: Tensor, *, early: Tensor | None, end_id: int, temperature: float, top_k: int
 ) -> tuple[Tensor, Tensor]:
     """Draw a token a row as `drawing.draw` does; logits (N, V) become weights, 1 for the likeliest.
 

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 import torch
 
+from training.lm import kernels
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -24,6 +26,25 @@ def trunk_and_head(model: Any) -> tuple[Any, Any]:
                 f"{type(model).__name__} changes its logits after the head ({name}); this trainer does not know how"
             )
     return model.base_model, model.get_output_embeddings()
+
+
+def weigh_(
+    logits: Tensor, targets: Tensor, *, temperature: float = 1.0, early: Tensor | None = None, end_id: int = 0
+) -> tuple[Tensor, Tensor]:
+    """Turn float32 logits (N, V) into weights in place; log-probabilities of the targets (N,), sums of weights (N,).
+
+    A weight is exp((logit - the largest) / temperature). Rows where early (N,) is True cannot say `end_id`: they weigh
+    everything else.
+    """
+    if kernels.suit(logits):
+        return kernels.weigh_(logits, targets, early=early, end_id=end_id, temperature=temperature)
+    if early is not None:
+        logits[:, end_id].masked_fill_(early, -torch.inf)
+    logits -= logits.amax(-1, keepdim=True)
+    logits /= temperature
+    picked = logits.gather(-1, targets.unsqueeze(-1)).squeeze(-1)
+    totals = logits.exp_().sum(-1)
+    return picked - totals.log(), totals
 
 
 def linear_cross_entropy(
@@ -60,15 +81,12 @@ class _LinearCrossEntropy(torch.autograd.Function):
             logits = (part @ matrix.T).float()
             if bias is not None:
                 logits += bias.detach().float()
-            aim = targets[rows].unsqueeze(-1)
-            picked = logits.gather(-1, aim)
-            norm = logits.logsumexp(-1, keepdim=True)
-            total += ((norm - picked).squeeze(-1) * weights[rows]).sum()
+            said, sums = weigh_(logits, targets[rows])
+            total -= (said * weights[rows]).sum()
             if d_hidden is None or d_weight is None:
                 continue
-            slope = logits.sub_(norm).exp_()
-            slope.scatter_add_(-1, aim, torch.full_like(picked, -1.0))
-            slope *= weights[rows].unsqueeze(-1)
+            slope = logits.mul_((weights[rows] / sums).unsqueeze(-1))
+            slope.scatter_add_(-1, targets[rows].unsqueeze(-1), -weights[rows].unsqueeze(-1))
             if d_bias is not None:
                 d_bias += slope.sum(0)
             slope = slope.to(half)

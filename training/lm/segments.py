@@ -31,8 +31,9 @@ def suit(query: Tensor, longest: int) -> bool:
 class Looks:
     """Who looks at what: tokens lie in segments (texts, or trunks and branches), one after the other.
 
-    queries, keys: lengths of the segments. seen: for each segment of queries, the segments of keys that it sees: at
-    most one of which it sees all, and its own last, which it sees up to itself.
+    queries, keys: lengths of the segments; fewer queries than keys are a segment's last. seen: for each segment of
+    queries, the segments of keys that it sees: at most one of which it sees all, and its own last, which it sees up to
+    itself.
     """
 
     def __init__(self, queries: list[int], keys: list[int], seen: list[tuple[int, ...]]) -> None:

@@ -46,6 +46,15 @@ class TreeLayout(OneRow):
             return segments.attend(asked, known, said, self._everywhere, scaling).transpose(0, 1).unsqueeze(0)
         return self._attend_padded(query, key, value, scaling, dropout)
 
+    @property
+    def prunes(self) -> bool:
+        """Whether attention from some tokens only, the trunks' last and those of branches, is to be had here."""
+        return segments.suit(self.tree_of, self.longest)
+
+    def attend_responses(self, query: Tensor, key: Tensor, value: Tensor, *, scaling: float) -> Tensor:
+        """Attend from each trunk's last token and from every token of branches, in their order: query (M, H, D)."""
+        return segments.attend(query, key, value, self._at_responses, scaling)
+
     def attend_ends(self, query: Tensor, key: Tensor, value: Tensor, *, scaling: float) -> Tensor:
         """Attend from the last token of each branch only: query (N, H, D), key and value as in `attend_rows`."""
         if segments.suit(query, self.longest):
@@ -80,6 +89,15 @@ class TreeLayout(OneRow):
         everywhere = self._everywhere
         seen = [each for each in everywhere.seen if len(each) > 1]
         return segments.Looks([1] * len(seen), everywhere.keys, seen)
+
+    @cached_property
+    def _at_responses(self) -> segments.Looks:
+        """One query a trunk, at its end, and all of the branches'."""
+        everywhere = self._everywhere
+        lengths = [
+            1 if len(each) == 1 else length for each, length in zip(everywhere.seen, everywhere.queries, strict=True)
+        ]
+        return segments.Looks(lengths, everywhere.keys, everywhere.seen)
 
     def _attend_padded(self, query: Tensor, key: Tensor, value: Tensor, scaling: float, dropout: float) -> Tensor:
         """Attend with two calls of a kernel, on operands that are padded to one length."""

@@ -51,6 +51,8 @@ class TreeBatch:
     ids, position_ids: (1, T). tree_of: (N,) which tree each response belongs to.
     response_at: (N, R) where each response's tokens lie in the row; predicted_at: (N, R) where the token before each
     lies, whose hidden state predicts it. response_ids: (N, R). response_mask: (N, R), True on real tokens.
+    read_at: (M,) the tokens after which something of a response comes or has come, in the order of the row: all but
+    those of the prompts before their last.
     """
 
     def __init__(self, trees: Sequence[Tree], *, device: torch.device | str = "cpu") -> None:
@@ -79,6 +81,10 @@ class TreeBatch:
         self.response_ids = self.ids[0, self.response_at]
         trunk_end = torch.tensor([end - 1 for (_, end), _ in spans], device=device)[self.tree_of]
         self.predicted_at = torch.cat([trunk_end.unsqueeze(1), self.response_at[:, :-1]], dim=1)
+        heard = torch.zeros(len(ids), dtype=torch.bool, device=device)
+        heard[trunk_end], heard[self.response_at] = True, True
+        self.read_at = heard.nonzero().squeeze(1)
+        self._place = heard.cumsum(0) - 1
         where = (prompt_at, prompt_mask, self.response_at, self.response_mask)
         self.layout = TreeLayout(spans, where, self.tree_of)
 
@@ -96,6 +102,16 @@ class TreeBatch:
     def last_at(self) -> Tensor:
         """(N,) where each response's last token lies in the row."""
         return self.response_at.gather(1, self.response_lengths.unsqueeze(1) - 1).squeeze(1)
+
+    @property
+    def before_each(self) -> Tensor:
+        """(N, R) among the tokens of `read_at`, the one before each response token."""
+        return self._place[self.predicted_at]
+
+    @property
+    def after_last(self) -> Tensor:
+        """(N,) among the tokens of `read_at`, the last of each response."""
+        return self._place[self.last_at]
 
     def sequences(self, pad_id: int) -> tuple[Tensor, Tensor]:
         """Each response after its prompt, for backbones that cannot read trees: ids and mask (N, P + R)."""
