@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from django.contrib.auth.models import AbstractUser
+from django.contrib.sessions.base_session import AbstractBaseSession
 from django.db import models
 from django.db.models import F, Q
 from django.utils.timezone import now
+
+if TYPE_CHECKING:
+    from training.sessions import SessionStore
 
 
 def a_digest(field: str) -> Q:
@@ -23,6 +27,19 @@ class User(AbstractUser):
 
     def __str__(self) -> str:
         return self.name or self.username
+
+
+class Session(AbstractBaseSession):
+    """A browser that is known again, and who has signed in with it."""
+
+    user = models.ForeignKey(User, null=True, on_delete=models.CASCADE, related_name="sessions")
+
+    @classmethod
+    def get_session_store_class(cls) -> type[SessionStore]:
+        """What reads and writes these rows."""
+        from training.sessions import SessionStore  # noqa: PLC0415 (it needs this class)
+
+        return SessionStore
 
 
 class Project(models.Model):

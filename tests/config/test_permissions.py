@@ -143,7 +143,7 @@ def world(tmp_path, monkeypatch):
 def client_of(asker):
     client = APIClient()
     if asker != "anonymous":
-        client.force_login(User.objects.get(username=asker), backend="training.sessions.Passwords")
+        client.force_login(User.objects.get(username=asker), backend="django.contrib.auth.backends.ModelBackend")
     return client
 
 

@@ -52,7 +52,7 @@ def browser():
 
     def sign_in(user):
         client = APIClient()
-        client.force_login(user, backend="training.sessions.Passwords")
+        client.force_login(user, backend="django.contrib.auth.backends.ModelBackend")
         return client
 
     return sign_in

@@ -47,11 +47,11 @@ def room(settings_of_project):
     return project
 
 
-def test_the_next_task_takes_at_most_six_statements(room, ada, browser, statements):
+def test_the_next_task_takes_at_most_five_statements(room, ada, browser, statements):
     client = browser(ada)
     said, answer = statements(lambda: client.post(f"/api/v1/projects/{room.slug}/leases", {"kind": "ranking"}))
     assert answer.status_code == 201
-    assert len(said) <= 6, "\n".join(said)
+    assert len(said) <= 5, "\n".join(said)
 
 
 def test_the_next_demonstration_takes_no_more(room, ada, browser, statements):
@@ -60,16 +60,16 @@ def test_the_next_demonstration_takes_no_more(room, ada, browser, statements):
     client = browser(ada)
     said, answer = statements(lambda: client.post(f"/api/v1/projects/{room.slug}/leases", {"kind": "demonstration"}))
     assert answer.json()["samples"] is True
-    assert len(said) <= 6, "\n".join(said)
+    assert len(said) <= 5, "\n".join(said)
 
 
-def test_a_submission_takes_at_most_ten_statements(room, ada, browser, statements):
+def test_a_submission_takes_at_most_nine_statements(room, ada, browser, statements):
     client = browser(ada)
     lease = client.post(f"/api/v1/projects/{room.slug}/leases", {"kind": "ranking"}).json()
     client.put(f"/api/v1/leases/{lease['id']}/draft", {"half": "done"})
     said, answer = statements(lambda: client.post(f"/api/v1/leases/{lease['id']}/ranking", ranking_of(lease)))
     assert answer.status_code == 201
-    assert len(said) <= 10, "\n".join(said)
+    assert len(said) <= 9, "\n".join(said)
 
 
 def test_the_next_task_costs_the_same_however_long_the_queue(room, ada, browser, statements):

@@ -80,7 +80,7 @@ def project(db, models, settings):
 def client_of(asker):
     client = APIClient()
     if asker != "anonymous":
-        client.force_login(User.objects.get(username=asker), backend="training.sessions.Passwords")
+        client.force_login(User.objects.get(username=asker), backend="django.contrib.auth.backends.ModelBackend")
     return client
 
 
@@ -328,7 +328,7 @@ def test_each_role_gets_what_is_its_own(project, models, asker, chat, rewards):
 def test_a_session_needs_its_csrf_token_and_either_word_before_a_token_will_do(project):
     user = User.objects.get(username="annotator")
     browser = APIClient(enforce_csrf_checks=True)
-    browser.force_login(user, backend="training.sessions.Passwords")
+    browser.force_login(user, backend="django.contrib.auth.backends.ModelBackend")
     body = {"model": "stories", "messages": ASK, "max_tokens": 3}
     assert browser.post(CHAT, body).status_code == 403
     browser.get("/api/v1/session")

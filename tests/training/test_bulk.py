@@ -6,12 +6,11 @@ from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
 
 import pytest
-from django.contrib.sessions.models import Session
 from django.db import IntegrityError, connection, transaction
 from django.utils.timezone import now
 
 from training import bulk
-from training.models import Job, Project, User
+from training.models import Job, Project, Session, User
 
 pytestmark = pytest.mark.both_databases
 HARD = 'a "quote", a \\ backslash, a\ttab,\na line, \\N, NULL, é, \U0001fa81, % and %s'

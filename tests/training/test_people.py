@@ -31,7 +31,7 @@ def lea(project):
 
 def signed_in(user):
     client = APIClient()
-    client.force_login(user, backend="training.sessions.Passwords")
+    client.force_login(user, backend="django.contrib.auth.backends.ModelBackend")
     return client
 
 

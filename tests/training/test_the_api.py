@@ -32,7 +32,7 @@ def client(rhea):
 
 def signed_in(user):
     client = APIClient()
-    client.force_login(user, backend="training.sessions.Passwords")
+    client.force_login(user, backend="django.contrib.auth.backends.ModelBackend")
     return client
 
 
@@ -292,7 +292,7 @@ def test_a_broken_download_goes_on_where_it_ended(client, dataset, asked, first,
 def test_the_asynchronous_server_sends_the_same_bytes(rhea, dataset):
     async def fetch():
         client = AsyncClient()
-        await client.aforce_login(rhea, backend="training.sessions.Passwords")
+        await client.aforce_login(rhea, backend="django.contrib.auth.backends.ModelBackend")
         answer = await client.get(f"/api/v1/datasets/{dataset.pk}/download", headers={"range": "bytes=7-"})
         return [piece async for piece in answer.streaming_content]
 

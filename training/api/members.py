@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 PERSON = OpenApiParameter("by", int, description="Only what this person did.")
 DID = OpenApiParameter("did", str, description="Only deeds of this kind.")
 NAMED = OpenApiParameter("q", str, description="Only people whose name or user name holds this.")
-BACKEND = "training.sessions.Passwords"
+BACKEND = "django.contrib.auth.backends.ModelBackend"
 
 
 def led(request: Request, slug: str) -> Project:
