@@ -114,6 +114,11 @@ class LabelingSettings(models.Model):
     def __str__(self) -> str:
         return f"labeling of project {self.project_id}"
 
+    @property
+    def has_rules(self) -> bool:
+        """Whether there are any on who gets how many tasks, and which: a daily limit, first tasks, or gold."""
+        return bool(self.daily_limit or self.qualification_tasks or self.gold_percent)
+
     def flag_keys(self, where: str) -> frozenset[str]:
         """The flags that may be raised on a `response` or on a `task`."""
         return frozenset(flag["key"] for flag in self.label_set.get(f"{where}_flags", ()))

@@ -48,6 +48,8 @@ FIRST, SECOND, BOTH = 1, 2, 3  # the sum of the slots that someone holds says wh
 TRIES = 8  # at a hand-out, where requests get into each other's way
 SWEEP = 500
 SAMPLES_A_BATCH = 500
+UNREAD_OF_A_PROJECT = ("project__name", "project__description", "project__base_policy", "project__created_at")
+"""What is not fetched of a project at every hand-out and submission."""
 
 
 class NoSuchLease(Refusal):
@@ -203,21 +205,23 @@ class FirstTasks:
 
 
 def desk_of(*, annotator: User, slug: str, kind: str) -> Desk:
-    """Membership, settings, what is held, what may come back and what a rule asks for: one statement."""
-    membership: Any = DESK.first(annotator=annotator.pk, slug=slug, kind=kind, today=days.today())
+    """Membership, settings, what is held and what may come back: one statement; where there are rules, another."""
+    membership: Any = DESK.first(annotator=annotator.pk, slug=slug, kind=kind)
     if membership is None:
         raise access.NoSuchProject
     if membership.role not in access.LABELERS:
         raise access.NotAllowed
+    settings = settings_of(membership.project)
+    rules = (RULES.first(membership=membership.pk, today=days.today()) if settings.has_rules else None) or {}
     return Desk(
         project=membership.project,
-        settings=settings_of(membership.project),
+        settings=settings,
         slots=membership.held_slots,
         expired=membership.expired_lease,
         guidelines_version=membership.newest_guidelines,
-        done_today=membership.done_today or 0,
-        first_tasks=first_tasks_of(membership, annotator),
-        has_gold=bool(membership.has_gold),
+        done_today=rules.get("done_today") or 0,
+        first_tasks=first_tasks_of(membership.role, annotator, rules),
+        has_gold=bool(rules.get("has_gold")),
     )
 
 
@@ -291,8 +295,17 @@ def what_rules_ask(today: datetime) -> dict[str, RawSQL]:
     }
 
 
-def desks(annotator: int, slug: str, kind: str, today: datetime) -> QuerySet[Membership]:
-    """The annotator's membership, with everything that a desk holds."""
+def rules_of(membership: int, today: datetime) -> QuerySet[Membership, Any]:
+    """What the rules of a membership's project ask for."""
+    ruled = Membership.objects.filter(pk=membership, project__labeling__isnull=False)
+    return ruled.values(**what_rules_ask(today))
+
+
+RULES = Composed(rules_of, membership=Membership.id, today=Lease.ended_at)
+
+
+def desks(annotator: int, slug: str, kind: str) -> QuerySet[Membership]:
+    """The annotator's membership, with everything that a desk holds whatever the rules."""
     mine = Lease.objects.filter(annotator=annotator, project=OuterRef("project"), kind=kind).order_by()
     held = mine.filter(state=Lease.State.LIVE).values("annotator").annotate(slots=Sum("slot")).values("slots")
     expired = mine.filter(state=Lease.State.EXPIRED, task__state=Task.State.OPEN, task__seats_left__gt=0)
@@ -301,38 +314,31 @@ def desks(annotator: int, slug: str, kind: str, today: datetime) -> QuerySet[Mem
         Membership.objects.active()
         .filter(user=annotator, project__slug=slug)
         .select_related("project__labeling")
+        .defer("joined_at", "deactivated_at", "project__labeling__label_set", *UNREAD_OF_A_PROJECT)
         .annotate(
             held_slots=Coalesce(Subquery(held), 0),
             expired_lease=Subquery(expired.order_by("-ended_at").values("pk")[:1]),
             newest_guidelines=Subquery(newest[:1]),
-            **what_rules_ask(today),
         )
     )
 
 
-DESK = Composed(
-    desks,
-    annotator=Lease.annotator,
-    slug=Project.slug,
-    kind=Lease.kind,
-    today=Lease.ended_at,
-)
+DESK = Composed(desks, annotator=Lease.annotator, slug=Project.slug, kind=Lease.kind)
 
 
-def first_tasks_of(membership: Any, annotator: User) -> FirstTasks | None:
+def first_tasks_of(role: str, annotator: User, rules: Mapping[str, Any]) -> FirstTasks | None:
     """How far someone is with their first tasks; None for those of whom none is asked."""
-    asked = membership.role == Membership.Role.ANNOTATOR and not annotator.is_simulated
-    if not asked or not settings_of(membership.project).qualification_tasks:
+    if role != Membership.Role.ANNOTATOR or annotator.is_simulated or rules.get("tried") is None:
         return None
-    state = membership.qualified
+    state = rules["qualified"]
     if state == Qualification.State.PASSED:
         return None
     if not state:
-        if membership.has_worked or not (membership.has_first or membership.has_seen_first):
+        if rules["has_worked"] or not (rules["has_first"] or rules["has_seen_first"]):
             return None
-        return FirstTasks(failed=False, tried=membership.tried)
-    failed = state == Qualification.State.FAILED or not (membership.has_first or membership.tried)
-    return FirstTasks(failed=failed, tried=membership.tried)
+        return FirstTasks(failed=False, tried=rules["tried"])
+    failed = state == Qualification.State.FAILED or not (rules["has_first"] or rules["tried"])
+    return FirstTasks(failed=failed, tried=rules["tried"])
 
 
 def settings_of(project: Project) -> LabelingSettings:
@@ -376,7 +382,9 @@ ASKED: Composed[Any] = Composed(
     prompt=Prompt.id,
 )
 COMPARED = Composed(
-    lambda task: Response.objects.filter(candidates__task=task).select_related("prompt"),
+    lambda task: (
+        Response.objects.filter(candidates__task=task).select_related("prompt").only("text", "prompt__messages")
+    ),
     task=Candidate.task,
 )
 
@@ -419,6 +427,7 @@ def held(lease: UUID, annotator: int) -> QuerySet[Lease]:
     return (
         Lease.objects.select_for_update(of=("self", "task"))
         .select_related("task", "project__labeling")
+        .defer("created_at", "task__created_at", "task__imported_as", "task__score", "task__lot", *UNREAD_OF_A_PROJECT)
         .filter(Exists(members), pk=lease, annotator=annotator)
     )
 

@@ -16,6 +16,7 @@ from training import composed
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
+    from django.db.backends.base.base import BaseDatabaseWrapper
     from django.db.backends.utils import CursorWrapper
     from django.db.models import Model
 
@@ -45,16 +46,17 @@ def add(*rows: M) -> M:
     For what is written at every turn: the ORM composes an insertion each time, and PostgreSQL plans it each time. No
     signals are sent, and no defaults of the database are asked for.
     """
-    columns = columns_of(type(rows[0]), connection.vendor)
-    values = [columns.values(row) for row in rows]
+    here = composed.here()
+    columns = columns_of(type(rows[0]), here.vendor)
+    values = [columns.values(row, here) for row in rows]
     if columns.is_numbered:
         values = [row[1:] for row in values]
-    with composed.cursor() as cursor:
+    with composed.cursor(here) as cursor:
         cursor.execute(columns.insertion(len(rows)), [value for row in values for value in row])
         keys = sorted(key for (key,) in cursor.fetchall()) if columns.is_numbered else [row.pk for row in rows]
     for row, key in zip(rows, keys, strict=True):
         row.pk = key
-        row._state.adding, row._state.db = False, connection.alias  # noqa: SLF001 (it stands in the database now)
+        row._state.adding, row._state.db = False, here.alias  # noqa: SLF001 (it stands in the database now)
     return rows[0]
 
 
@@ -72,7 +74,7 @@ class Columns:
             (field.pre_save, field.get_db_prep_save) for field in fields
         ]
 
-    def values(self, row: Model) -> tuple[Any, ...]:
+    def values(self, row: Model, connection: BaseDatabaseWrapper) -> tuple[Any, ...]:
         """What a row holds, as this database wants it. What it points to must be written already."""
         row._prepare_related_fields_for_save(operation_name="bulk_create")  # type: ignore[attr-defined]  # noqa: SLF001
         return tuple(prepare(read(row, add=True), connection=connection) for read, prepare in self.writers)
@@ -130,18 +132,20 @@ def copy(columns: Columns, rows: Sequence[M], cursor: CursorWrapper, *, unless_t
 
 def stream(table: str, columns: Columns, rows: Iterable[Model], cursor: Any) -> None:
     """Send rows to a table."""
-    with connection.wrap_database_errors, cursor.copy(f"COPY {table} ({columns.names}) FROM STDIN") as copying:
+    here = composed.here()
+    with here.wrap_database_errors, cursor.copy(f"COPY {table} ({columns.names}) FROM STDIN") as copying:
         for row in rows:
-            copying.write_row(columns.values(row))
+            copying.write_row(columns.values(row, here))
 
 
 def execute_many(columns: Columns, rows: Sequence[M], cursor: CursorWrapper, *, unless_there: bool) -> list[M]:
     """Write rows by one statement, said for each."""
     conflict = " ON CONFLICT DO NOTHING" if unless_there else ""
     marks = ", ".join(["%s"] * columns.count)
+    here = composed.here()
     cursor.executemany(
         f"INSERT INTO {columns.table} ({columns.names}) VALUES ({marks}){conflict}",  # noqa: S608 (as above)
-        [columns.values(row) for row in rows],
+        [columns.values(row, here) for row in rows],
     )
     if not unless_there or cursor.rowcount == len(rows):
         return list(rows)

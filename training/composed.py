@@ -34,20 +34,21 @@ T = TypeVar("T")
 S = TypeVar("S", bound="Statement")
 
 
-def cursor() -> CursorWrapper:
+def here() -> BaseDatabaseWrapper:
+    """This thread's connection itself: Django's `connection` looks for it at each of its attributes."""
+    return connections[DEFAULT_DB_ALIAS]
+
+
+def cursor(connection: Any = None) -> CursorWrapper:
     """A cursor whose statements, where they are said again, PostgreSQL does not plan again."""
-    connection: Any = connections[DEFAULT_DB_ALIAS]
+    connection = connection or here()
     if connection.vendor != "postgresql":
         return cast("CursorWrapper", connection.cursor())
     from django.db.backends.postgresql.base import ServerBindingCursor  # noqa: PLC0415 (where there is PostgreSQL)
 
     connection.ensure_connection()
-    usual = connection.connection.cursor_factory
-    connection.connection.cursor_factory = ServerBindingCursor  # statement and values go to the server apart
-    try:
-        return cast("CursorWrapper", connection.cursor())
-    finally:
-        connection.connection.cursor_factory = usual
+    apart: Any = ServerBindingCursor  # statement and values go to the server apart
+    return cast("CursorWrapper", connection._prepare_cursor(apart(connection.connection)))  # noqa: SLF001 (as `connection.cursor` does)
 
 
 class Statement:
@@ -63,9 +64,8 @@ class Statement:
         if missing := blanks.marks.keys() - {name for _, name in self.places}:
             raise LookupError(f"the statement has no place for {', '.join(sorted(missing))}")
 
-    def filled(self, values: dict[str, Any]) -> tuple[Any, ...]:
+    def filled(self, values: dict[str, Any], connection: BaseDatabaseWrapper) -> tuple[Any, ...]:
         """The parameters, with these values in the blanks."""
-        connection = connections[DEFAULT_DB_ALIAS]
         written = {name: self.blanks.written(name, value, connection) for name, value in values.items()}
         params = list(self.params)
         for place, name in self.places:
@@ -136,9 +136,8 @@ class Once(Generic[S]):
     def __init__(self, make: Callable[[BaseDatabaseWrapper], S]) -> None:
         self.make, self.made, self.lock = make, dict[str, S](), threading.Lock()
 
-    def ready(self) -> S:
+    def ready(self, connection: BaseDatabaseWrapper) -> S:
         """What was composed."""
-        connection = connections[DEFAULT_DB_ALIAS]
         if connection.vendor not in self.made:
             with self.lock:
                 self.made[connection.vendor] = self.made.get(connection.vendor) or self.make(connection)
@@ -154,7 +153,8 @@ class Composed(Generic[T]):
 
     def all(self, **values: Any) -> list[T]:
         """The rows for these values."""
-        return self.once.ready().rows(values)
+        connection = here()
+        return self.once.ready(connection).rows(values, connection)
 
     def first(self, **values: Any) -> T | None:
         """The first row for these values. A query that could find many should ask for one."""
@@ -172,15 +172,16 @@ class Query(Statement):
         queryset.query.get_compiler = lambda *_, **__: self.compiler  # type: ignore[method-assign]
         self.compiler.execute_sql = lambda *_, **__: [self.here.found]
         columns = [selected for selected, *_ in self.compiler.select[: self.compiler.col_count]]
-        converters = self.compiler.get_converters(columns)
+        converters, composite = self.compiler.get_converters(columns), self.compiler.has_composite_fields(columns)
         self.compiler.get_converters = lambda _: converters
+        self.compiler.has_composite_fields = lambda _: composite
 
-    def rows(self, values: dict[str, Any]) -> list[Any]:
+    def rows(self, values: dict[str, Any], connection: BaseDatabaseWrapper) -> list[Any]:
         """Ask. Raises TransactionManagementError where a lock would be let go at once."""
-        if self.locks and not connections[DEFAULT_DB_ALIAS].in_atomic_block:
+        if self.locks and not connection.in_atomic_block:
             raise TransactionManagementError("rows can be locked only inside of a transaction")
-        with cursor() as asking:
-            asking.execute(self.text, self.filled(values))
+        with cursor(connection) as asking:
+            asking.execute(self.text, self.filled(values, connection))
             self.here.found = asking.fetchall()
         rows_of: Any = self.queryset._iterable_class  # noqa: SLF001 (what a queryset makes its rows with)
         return list(rows_of(self.queryset))
@@ -195,9 +196,10 @@ class ComposedChange:
 
     def run(self, **values: Any) -> int:
         """Do it, and say how many rows it was."""
-        statement = self.once.ready()
-        with cursor() as changing:
-            changing.execute(statement.text, statement.filled(values))
+        connection = here()
+        statement = self.once.ready(connection)
+        with cursor(connection) as changing:
+            changing.execute(statement.text, statement.filled(values, connection))
             return int(changing.rowcount)
 
 

@@ -19,7 +19,11 @@ if TYPE_CHECKING:
     from django.http import HttpRequest
 
 KEPT = Composed(
-    lambda key, at: Session.objects.select_related("user").filter(session_key=key, expire_date__gt=at),
+    lambda key, at: (
+        Session.objects.select_related("user")
+        .defer("expire_date", "user__last_login", "user__date_joined")
+        .filter(session_key=key, expire_date__gt=at)
+    ),
     key=Session.session_key,
     at=Session.expire_date,
 )

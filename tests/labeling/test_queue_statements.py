@@ -10,7 +10,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from labeling import imports, queue, rankings, shelves
-from labeling.models import Bookmark
+from labeling.models import Bookmark, LabelingSettings
 from training import bulk
 from training.records import Placement
 
@@ -61,6 +61,15 @@ def test_the_next_demonstration_takes_no_more(room, ada, browser, statements):
     said, answer = statements(lambda: client.post(f"/api/v1/projects/{room.slug}/leases", {"kind": "demonstration"}))
     assert answer.json()["samples"] is True
     assert len(said) <= 5, "\n".join(said)
+
+
+def test_where_a_project_has_rules_what_they_ask_for_takes_one_statement_more(room, ada, browser, statements):
+    client, address = browser(ada), f"/api/v1/projects/{room.slug}/leases"
+    without, _ = statements(lambda: client.post(address, {"kind": "ranking"}))
+    LabelingSettings.objects.update(daily_limit=9, gold_percent=50, qualification_tasks=3)
+    ruled, answer = statements(lambda: client.post(address, {"kind": "ranking"}))
+    assert answer.status_code == 201
+    assert len(ruled) == len(without) + 1, "\n".join(ruled)
 
 
 def test_a_submission_takes_at_most_nine_statements(room, ada, browser, statements):

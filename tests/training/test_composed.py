@@ -11,7 +11,7 @@ from django.db.models import Count, Exists, F, OuterRef, Q
 from django.db.transaction import TransactionManagementError, atomic
 from django.utils.timezone import now
 
-from training.composed import Composed, ComposedChange, deleted, updated
+from training.composed import Composed, ComposedChange, deleted, here, updated
 from training.models import Attempt, Job, Membership, Project, User
 
 pytestmark = pytest.mark.both_databases
@@ -126,6 +126,6 @@ def test_what_is_always_the_same_is_part_of_the_statement(name):
     named = Composed(lambda slug: Project.objects.filter(name=name, slug=slug, pk__gt=0), slug=Project.slug)
     assert named.all(slug="stories") == [there]
     assert named.all(slug="others") == []
-    statement = named.once.ready()
+    statement = named.once.ready(here())
     assert len(statement.params) == (2 if "\\" in name else 1)
     assert "> 0" in statement.text
