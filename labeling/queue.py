@@ -16,6 +16,7 @@ from django.utils.timezone import now
 from labeling import days, prompts, qualification, shelves
 from labeling.batches import batched
 from labeling.models import (
+    Bookmark,
     Candidate,
     Draft,
     Guidelines,
@@ -161,6 +162,8 @@ class Desk:
     """None for those who may do real work."""
     has_gold: bool
     """Whether there is a gold task that they have not seen; looked for where the project hands any out."""
+    has_bookmarks: bool
+    """Whether they have left any, so that it is worth looking behind them."""
 
     @property
     def free_slot(self) -> int:
@@ -222,6 +225,7 @@ def desk_of(*, annotator: User, slug: str, kind: str) -> Desk:
         done_today=rules.get("done_today") or 0,
         first_tasks=first_tasks_of(membership.role, annotator, rules),
         has_gold=bool(rules.get("has_gold")),
+        has_bookmarks=membership.has_bookmarks,
     )
 
 
@@ -319,6 +323,7 @@ def desks(annotator: int, slug: str, kind: str) -> QuerySet[Membership]:
             held_slots=Coalesce(Subquery(held), 0),
             expired_lease=Subquery(expired.order_by("-ended_at").values("pk")[:1]),
             newest_guidelines=Subquery(newest[:1]),
+            has_bookmarks=Exists(Bookmark.objects.filter(annotator=annotator, project=OuterRef("project"), kind=kind)),
         )
     )
 
@@ -364,7 +369,7 @@ def pick(desk: Desk, *, kind: str, annotator: User, bookmarked: bool) -> tuple[i
     gold = (
         shelves.take(shelves.statement_of_known(purposes.GOLD), desk.project, kind, annotator) if draws_gold else None
     )
-    work = shelves.statement_of(desk.settings.order, bookmarked=bookmarked)
+    work = shelves.statement_of(desk.settings.order, bookmarked=bookmarked and desk.has_bookmarks)
     return gold or shelves.take(work, desk.project, kind, annotator)
 
 

@@ -63,6 +63,22 @@ def test_the_next_demonstration_takes_no_more(room, ada, browser, statements):
     assert len(said) <= 5, "\n".join(said)
 
 
+def test_who_has_left_no_bookmark_gets_the_next_task_without_a_look_behind_any(room, ada, browser, statements):
+    client, address = browser(ada), f"/api/v1/projects/{room.slug}/leases"
+
+    def taken():
+        said, answer = statements(lambda: client.post(address, {"kind": "ranking"}))
+        (picking,) = [each for each in said if "seats_left = seats_left - 1" in each]
+        return picking, answer.json()
+
+    picking, lease = taken()
+    assert "labeling_bookmark" not in picking
+    assert client.post(f"/api/v1/leases/{lease['id']}/ranking", ranking_of(lease)).status_code == 201
+    assert Bookmark.objects.filter(annotator=ada).exists(), "two are wanted for each task"
+    picking, _ = taken()
+    assert "labeling_bookmark" in picking
+
+
 def test_where_a_project_has_rules_what_they_ask_for_takes_one_statement_more(room, ada, browser, statements):
     client, address = browser(ada), f"/api/v1/projects/{room.slug}/leases"
     without, _ = statements(lambda: client.post(address, {"kind": "ranking"}))
