@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from csp.decorators import csp_replace
+from csp.middleware import CSPMiddleware
 from django.conf import settings
 from django.db import connection
 from django.http import HttpResponse, JsonResponse
@@ -39,6 +40,14 @@ class Files(WhiteNoiseMiddleware):  # type: ignore[misc]  # WhiteNoise carries n
         file = self.files.get(request.path_info) or self.find_file(request.path_info)
         answer: HttpResponseBase = self.get_response(request) if file is None else self.serve(file, request)
         return answer
+
+
+class ContentPolicy(CSPMiddleware):
+    """The content security policy of each page."""
+
+    def process_response(self, request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
+        """Below the API's addresses there is none to write: JSON and files to download are never shown as a page."""
+        return response if request.path_info.startswith("/api/v1/") else super().process_response(request, response)
 
 
 @require_safe

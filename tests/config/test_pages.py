@@ -52,3 +52,15 @@ def test_static_files_of_django_are_served_beside_the_front_end(tmp_path, settin
     answer = Client().get("/static/admin/css/base.css")
     assert answer.status_code == 200
     assert b"".join(answer.streaming_content)
+
+
+@pytest.mark.parametrize("address", ["/", "/sign-in", "/healthz", "/admin/login/", "/api/docs/", "/no/such/page"])
+def test_every_page_has_a_content_security_policy_that_lets_no_strangers_script_run(address):
+    policy = Client().get(address)["Content-Security-Policy"]
+    assert "default-src 'self'" in policy
+    assert "object-src 'none'" in policy
+    assert "unsafe-eval" not in policy
+
+
+def test_the_api_carries_no_policy_since_it_is_never_shown_as_a_page():
+    assert "Content-Security-Policy" not in Client().get("/api/v1/session")
