@@ -1,4 +1,7 @@
-"""What people are asked, what they said, and whose hands a task is in."""
+"""What people are asked, what they said, and whose hands a task is in.
+
+A key without an index of its own is the first column of another index, and its rows are found by that one.
+"""
 
 from __future__ import annotations
 
@@ -300,7 +303,7 @@ class Task(models.Model):
 class Candidate(models.Model):
     """A response that lies in a task. Mixed tasks hold those of two policies."""
 
-    task = models.ForeignKey(Task, on_delete=models.CASCADE, related_name="candidates")
+    task = models.ForeignKey(Task, on_delete=models.CASCADE, related_name="candidates", db_index=False)
     response = models.ForeignKey(Response, on_delete=models.CASCADE, related_name="candidates")
 
     class Meta:
@@ -324,7 +327,7 @@ class Lease(models.Model):
     project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="leases")
     kind = models.CharField(max_length=13, choices=Kind)
     task = models.ForeignKey(Task, on_delete=models.CASCADE, related_name="leases")
-    annotator = models.ForeignKey(User, on_delete=models.CASCADE, related_name="leases")
+    annotator = models.ForeignKey(User, on_delete=models.CASCADE, related_name="leases", db_index=False)
     state = models.CharField(max_length=10, choices=State, default=State.LIVE)
     slot = models.PositiveSmallIntegerField(null=True, blank=True)  # 1 or 2 while it lives: what one person may hold
     shown = models.JSONField(default=list)  # response ids in the order that this annotator sees
@@ -535,7 +538,7 @@ class Judgement(Said):
 
     project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="judgements")
     task = models.ForeignKey(Task, on_delete=models.RESTRICT, related_name="judgements")
-    lease = models.ForeignKey(Lease, on_delete=models.RESTRICT, related_name="judgements")
+    lease = models.ForeignKey(Lease, on_delete=models.RESTRICT, related_name="judgements", db_index=False)
     form = models.CharField(max_length=8, choices=Form)
     shown = models.JSONField(default=list)  # response ids as this annotator saw them; empty where nobody knows
     flags = models.JSONField(default=list, blank=True)
@@ -566,7 +569,7 @@ class Judgement(Said):
 class Placement(models.Model):
     """One response's rank and rating in a ranking."""
 
-    judgement = models.ForeignKey(Judgement, on_delete=models.CASCADE, related_name="placements")
+    judgement = models.ForeignKey(Judgement, on_delete=models.CASCADE, related_name="placements", db_index=False)
     response = models.ForeignKey(Response, on_delete=models.RESTRICT, related_name="placements")
     rank = models.PositiveSmallIntegerField()  # dense, 1 is the best: 1, 2, 2, 3
     rating = models.PositiveSmallIntegerField(null=True, blank=True)  # 1 to 7, 7 is the best; imports may lack it
