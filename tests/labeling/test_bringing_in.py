@@ -103,7 +103,9 @@ def test_a_byte_order_mark_before_the_first_line_is_passed_over(project, tmp_pat
     assert imports.import_prompts(project=project, path=path, options=Options()).counts["prompts"] == 2
 
 
-@pytest.mark.parametrize("broken", [b'{"prompt": "One?"}', gzip.compress(b'{"prompt": "One?"}')[:-4]])
+@pytest.mark.parametrize(
+    "broken", [b'{"prompt": "One?"}', gzip.compress(b'{"prompt": "One?"}')[:-4]], ids=["plain", "cut off"]
+)
 def test_a_file_that_is_called_gzipped_and_is_not_is_refused(project, tmp_path, broken):
     path = tmp_path / "prompts.jsonl.gz"
     path.write_bytes(broken)
