@@ -298,7 +298,7 @@ def test_a_project_without_a_champion_says_what_to_do(project):
 def test_the_list_of_models_takes_as_many_statements_for_many_as_for_few(project, django_assert_num_queries):
     client = client_of("annotator")
     for name in "abc":
-        with django_assert_num_queries(4):  # session, user, champions, checkpoints
+        with django_assert_num_queries(3):  # session with its user, champions, checkpoints
             client.get("/api/v1/models")
         checkpoints.publish(project=project, kind="policy", digest="sha256:1", card={}, name=name)
 
