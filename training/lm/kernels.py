@@ -256,7 +256,7 @@ def _typed(library: ctypes.CDLL) -> dict[str, Callable[..., None]]:
 
 def _machine() -> Iterator[str]:
     """What the machine code depends on."""
-    yield from (platform.machine(), *FAST, *WIDE)
+    yield from (platform.machine(), *CAREFUL, *FAST, *WIDE)
     cpu = Path("/proc/cpuinfo")
     if cpu.exists():
         yield from sorted({line for line in cpu.read_text().splitlines() if line.startswith(("flags", "Features"))})
