@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import faulthandler
 import json
 import os
 import subprocess
@@ -22,23 +23,20 @@ from training.program import Interrupted, Run, open_run
 from training.size import AnySize
 
 ROOT = Path(__file__).parent.parent
+PATIENCE = "LAUREL_TEST_RANKS_PATIENCE"
+"""In the ranks' environment: after how many seconds each shows where it is, and ends."""
 
 
-def torchrun(*arguments: object, timeout: float = 900) -> None:
-    """Let two ranks do what the arguments say; show what they said if they failed."""
+def torchrun(*arguments: object, timeout: float = 400) -> None:
+    """Let two ranks do what the arguments say; show what they said if they failed, and where they were if they hung."""
     command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2"]
     command += ["--rdzv-backend", "c10d", "--rdzv-endpoint", "127.0.0.1:0", __file__, *map(str, arguments)]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
-    with subprocess.Popen(
-        command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    ) as process:
-        try:
-            said, _ = process.communicate(timeout=timeout)
-        except subprocess.TimeoutExpired:
-            process.terminate()  # and torchrun ends its ranks
-            said, _ = process.communicate()
-    if process.returncode:
-        raise AssertionError(said[-9000:])
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT), PATIENCE: str(timeout)}
+    done = subprocess.run(
+        command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
+    )
+    if done.returncode:
+        raise AssertionError(done.stdout[-9000:])
 
 
 # --- Steps ---------------------------------------------------------------------------------------
@@ -158,6 +156,7 @@ def jobs(orders: list[str]) -> None:
 
 
 if __name__ == "__main__":
+    faulthandler.dump_traceback_later(float(os.environ[PATIENCE]), exit=True)
     what, *arguments = sys.argv[1:]
     if what == "steps":
         steps(Path(arguments[0]))

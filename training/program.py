@@ -161,8 +161,6 @@ class Run:
     def savepoint(self, step: int, build: Callable[[Path], None]) -> Path:
         """Write the state after `step` steps aside, seal it, reveal it in one rename, and keep the last two."""
         home = self.attempt_dir / "savepoints" / f"step-{step:09d}"
-        if artifacts.is_whole(home):
-            return home
         self._reveal(home, build)
         if self.rank == 0:
             whole = sorted(folder for folder in home.parent.glob("step-*") if artifacts.is_whole(folder))
@@ -188,13 +186,19 @@ class Run:
             build(folder)
             (folder / "card.json").write_text(written)
 
-        if not artifacts.is_whole(self.output_dir):
-            self._reveal(self.output_dir, build_with_card)
+        self._reveal(self.output_dir, build_with_card)
         self.reporter.done()
         return self.output_dir
 
     def _reveal(self, home: Path, build: Callable[[Path], None]) -> None:
-        """Let every rank build, and reveal what the first has built; nobody goes on before it is there."""
+        """Let every rank build what is not there, and reveal what the first has built; nobody goes on before it is.
+
+        All look before the first writes: one that came late would find it there and be missed at the second meeting.
+        """
+        is_there = artifacts.is_whole(home)
+        self.barrier()
+        if is_there:
+            return
         if self.rank == 0:
             _reveal(home, build)
         else:
