@@ -126,6 +126,7 @@ def serve(arguments: list[str]) -> int:
 KINDS = {"policy.pretrain": _pretrain, "policy.sft": _sft, "policy.ppo": _ppo, "policy.sample": _sample}
 
 if __name__ == "__main__":
+    program.share_processor()
     if sys.argv[1:2] == ["serve"]:
         sys.exit(serve(sys.argv[2:]))
     sys.exit(program.main(KINDS))

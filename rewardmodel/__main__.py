@@ -122,6 +122,7 @@ def _messages(prompt: str | list[dict[str, str]]) -> list[dict[str, str]]:
 
 
 if __name__ == "__main__":
+    program.share_processor()
     if sys.argv[1:2] == ["score"]:
         sys.exit(score(sys.argv[2:]))
     sys.exit(program.main(KINDS))

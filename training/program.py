@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 FINISHED, FAILED, INTERRUPTED, PAUSED = 0, 1, 75, 76
 SAVEPOINTS_KEPT = 2
 _PR_SET_PDEATHSIG = 1
+_SPINS, _WAITS = "GOMP_SPINCOUNT", "OMP_WAIT_POLICY"
 
 
 class Interrupted(Exception):  # noqa: N818 - not an error: the trainer was asked to stop, and has saved
@@ -274,6 +275,18 @@ def _trainer(kinds: Mapping[str, Callable[[Run], None]], kind: str) -> Callable[
     if kind not in kinds:
         raise BadRun(f"this program does not know the kind {kind!r}; it does {', '.join(sorted(kinds))}")
     return kinds[kind]
+
+
+def share_processor() -> None:
+    """Let the threads of this program sleep when they wait long for each other; to be called before torch is loaded.
+
+    By itself GNU's OpenMP lets them spin for milliseconds. Whoever shares the processor with a web server, a worker and
+    another trainer then waits for threads that hold a core and do nothing: a step takes six times as long on two cores
+    of which one is busy. What OpenMP does once it knows that it shares, it does from the start here; whoever runs it
+    may say otherwise.
+    """
+    if _WAITS not in os.environ:
+        os.environ.setdefault(_SPINS, "1000")
 
 
 def follow_parent(stop: StopSignal) -> None:

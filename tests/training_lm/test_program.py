@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -227,3 +228,24 @@ def test_a_parent_that_is_killed_takes_the_trainer_along(tmp_path):
                     os.kill(pid, signal.SIGKILL)
                 except ProcessLookupError:
                     continue
+
+
+# --- Threads that wait ---------------------------------------------------------------------------
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere torch brings another OpenMP, which sleeps soon by itself")
+@pytest.mark.parametrize("room", ["policy", "rewardmodel"])
+@pytest.mark.parametrize(("given", "said"), [({}, "1000"), ({"GOMP_SPINCOUNT": "7"}, "7")])
+def test_waiting_threads_leave_the_processor_to_others(tmp_path, room, given, said):
+    """OpenMP itself tells how long its threads spin, once it is loaded with torch."""
+    write_job(tmp_path, kind=f"{room}.{'sft' if room == 'policy' else 'train'}")
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("OMP_", "GOMP_"))}
+    done = subprocess.run(
+        [sys.executable, "-m", room, str(tmp_path)],
+        env=environment | given | {"OMP_DISPLAY_ENV": "VERBOSE"},
+        cwd=Path(program.__file__).parents[1],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert f"GOMP_SPINCOUNT = '{said}'" in done.stderr
