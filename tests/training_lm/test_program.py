@@ -233,9 +233,10 @@ def test_a_parent_that_is_killed_takes_the_trainer_along(tmp_path):
 # --- Threads that wait ---------------------------------------------------------------------------
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere torch brings another OpenMP, which sleeps soon by itself")
-@pytest.mark.parametrize("room", ["policy", "rewardmodel"])
-@pytest.mark.parametrize(("given", "said"), [({}, "1000"), ({"GOMP_SPINCOUNT": "7"}, "7")])
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere torch brings another OpenMP, which sleeps by itself")
+@pytest.mark.parametrize(
+    ("room", "given", "said"), [("policy", {}, "1000"), ("rewardmodel", {"GOMP_SPINCOUNT": "7"}, "7")]
+)
 def test_waiting_threads_leave_the_processor_to_others(tmp_path, room, given, said):
     """OpenMP itself tells how long its threads spin, once it is loaded with torch."""
     write_job(tmp_path, kind=f"{room}.{'sft' if room == 'policy' else 'train'}")
