@@ -38,6 +38,8 @@ FINISHED, FAILED, INTERRUPTED, PAUSED = 0, 1, 75, 76
 SAVEPOINTS_KEPT = 2
 _PR_SET_PDEATHSIG = 1
 _SPINS, _WAITS = "GOMP_SPINCOUNT", "OMP_WAIT_POLICY"
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
+_KEPT = 2**30
 
 
 class Interrupted(Exception):  # noqa: N818 - not an error: the trainer was asked to stop, and has saved
@@ -242,6 +244,7 @@ def main(kinds: Mapping[str, Callable[[Run], None]], arguments: list[str] | None
         "--detached", action="store_true", help="go on when the process that started this one ends (for nohup)"
     )
     options = parser.parse_args(arguments)
+    keep_memory()
     try:
         run = open_run(options.run_dir, options.attempt)
     except BadRun as error:
@@ -278,15 +281,33 @@ def _trainer(kinds: Mapping[str, Callable[[Run], None]], kind: str) -> Callable[
 
 
 def share_processor() -> None:
-    """Let the threads of this program sleep when they wait long for each other; to be called before torch is loaded.
+    """Let the threads of this program sleep when they wait long for each other; to be called before torch is loaded."""
+    os.environ.update(sharing(os.environ))
+
+
+def sharing(environment: Mapping[str, str]) -> dict[str, str]:
+    """What a program's environment lacks to let its threads sleep when they wait long for each other.
 
     By itself GNU's OpenMP lets them spin for milliseconds. Whoever shares the processor with a web server, a worker and
     another trainer then waits for threads that hold a core and do nothing: a step takes six times as long on two cores
     of which one is busy. What OpenMP does once it knows that it shares, it does from the start here; whoever runs it
     may say otherwise.
     """
-    if _WAITS not in os.environ:
-        os.environ.setdefault(_SPINS, "1000")
+    return {} if _WAITS in environment or _SPINS in environment else {_SPINS: "1000"}
+
+
+def keep_memory() -> None:
+    """Let this process keep up to a gigabyte that it has freed for what it asks for next.
+
+    A step frees what it computed and the next one asks for as much. GNU's allocator would hand pieces of some megabytes
+    back each time, and the system would clear every page of them anew: 8 % of the processor's time in a step of PPO on
+    two million parameters. Other allocators are left as they are.
+    """
+    library = ctypes.CDLL(None)
+    if sys.platform == "linux" and hasattr(library, "mallopt"):
+        # Before its release 2.35 it takes no more than half of what it calls a heap.
+        library.mallopt(_M_MMAP_THRESHOLD, _KEPT) or library.mallopt(_M_MMAP_THRESHOLD, 2**25)
+        library.mallopt(_M_TRIM_THRESHOLD, _KEPT)
 
 
 def follow_parent(stop: StopSignal) -> None:

@@ -12,6 +12,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from training import program
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
@@ -77,6 +79,7 @@ def run(script: Path, loop: str, spec: Mapping[str, Any], *, python: Path | None
     path.write_text(json.dumps(spec))
     places = [Path(__file__).parent] if python else [Path(__file__).parent, ROOT]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, places)), "HF_HUB_OFFLINE": "1"}
+    environment |= {} if python else program.sharing(os.environ)
     command = [str(python or sys.executable), "-X", "faulthandler", str(script), loop, str(path)]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     if done.returncode:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import platform
 import signal
 import subprocess
 import sys
@@ -14,6 +15,8 @@ import pytest
 
 from training import artifacts, program
 from training.program import BadRun, Interrupted, NotANumber, open_run
+
+ROOT = Path(program.__file__).parents[1]
 
 
 def write_job(folder, **job):
@@ -230,7 +233,32 @@ def test_a_parent_that_is_killed_takes_the_trainer_along(tmp_path):
                     continue
 
 
-# --- Threads that wait ---------------------------------------------------------------------------
+# --- The processor and its memory ----------------------------------------------------------------
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only GNU's allocator is told")
+def test_what_a_step_frees_is_there_for_the_next_one():
+    """Pages that are faulted in again and again are counted by the system; a kept one is faulted in once."""
+    script = """
+import resource, sys, torch
+from training import program
+if sys.argv[1] == "kept":
+    program.keep_memory()
+before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+for _ in range(50):
+    held = [torch.ones(250_000) for _ in range(5)]
+    del held
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+    faults = {
+        how: int(
+            subprocess.run(
+                [sys.executable, "-c", script, how], cwd=ROOT, capture_output=True, text=True, check=True
+            ).stdout
+        )
+        for how in ("kept", "as it is")
+    }
+    assert faults["kept"] < faults["as it is"] / 4
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere torch brings another OpenMP, which sleeps by itself")
@@ -244,7 +272,7 @@ def test_waiting_threads_leave_the_processor_to_others(tmp_path, room, given, sa
     done = subprocess.run(
         [sys.executable, "-m", room, str(tmp_path)],
         env=environment | given | {"OMP_DISPLAY_ENV": "VERBOSE"},
-        cwd=Path(program.__file__).parents[1],
+        cwd=ROOT,
         capture_output=True,
         text=True,
         check=False,

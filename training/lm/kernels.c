@@ -44,6 +44,8 @@ static inline vector load(const float *x) {
   return found;
 }
 
+static inline void store(float *x, vector numbers) { memcpy(x, &numbers, sizeof numbers); }
+
 static float largest(const float *x, int64_t n) {
   float best = x[0];
   int64_t j = 0;
@@ -62,48 +64,10 @@ static float largest(const float *x, int64_t n) {
 
 /* --- Norm, gate, rotation ---------------------------------------------------------------------- */
 
-/* out = x / r by rows of x (n, width), r the root of the mean square. */
-void norm(const float *restrict x, int64_t n, int64_t width, float epsilon, float *restrict out) {
-  PARALLEL for (int64_t i = 0; i < n; i++) {
-    const float *row = x + i * width;
-    float total = 0;
-    for (int64_t j = 0; j < width; j++) total += row[j] * row[j];
-    const float inverse = 1.0f / sqrtf(total / width + epsilon);
-    for (int64_t j = 0; j < width; j++) out[i * width + j] = row[j] * inverse;
-  }
-}
-
-/* out (n, width) = silu(gate) up; gate and up lie side by side in the rows of both (n, 2 width). */
-void gate(const float *restrict both, int64_t n, int64_t width, float *restrict out) {
-  PARALLEL for (int64_t i = 0; i < n; i++) {
-    const float *gates = both + i * 2 * width, *ups = gates + width;
-    for (int64_t j = 0; j < width; j++) out[i * width + j] = gates[j] * sigmoid(gates[j]) * ups[j];
-  }
-}
-
-/* Rotate the pairs (j, j + depth/2) of the first heads of each row of x in place, by the angles (·, depth/2) of the
-   row's place. Rows of x are `stride` numbers apart. */
-void turn(float *restrict x, int64_t n, int64_t stride, int64_t heads, int64_t depth, const float *restrict cosines,
-          const float *restrict sines, const int64_t *restrict places) {
-  const int64_t half = depth / 2;
-  PARALLEL for (int64_t i = 0; i < n; i++) {
-    const float *c = cosines + places[i] * half, *s = sines + places[i] * half;
-    for (int64_t h = 0; h < heads; h++) {
-      float *one = x + i * stride + h * depth, *other = one + half;
-      for (int64_t j = 0; j < half; j++) {
-        const float a = one[j], b = other[j];
-        one[j] = a * c[j] - b * s[j];
-        other[j] = b * c[j] + a * s[j];
-      }
-    }
-  }
-}
-
-/* --- The same with weights and gradients, for training -------------------------------------------- */
-
 enum { PARTS = 16 }; /* rows that are summed apart, so that sums do not depend on how many threads there are */
 
-/* total = x + added, unless there is nothing to add (null); out = weight total / r; inverse (n,) = 1 / r. */
+/* total = x + added, unless there is nothing to add (null); out = weight total / r, r the root of the mean square by
+   rows; inverse (n,) = 1 / r. weight and inverse may be null. */
 void norm_forward(const float *restrict x, const float *restrict added, const float *restrict weight, int64_t n,
                   int64_t width, float epsilon, float *restrict total, float *restrict out, float *restrict inverse) {
   PARALLEL for (int64_t i = 0; i < n; i++) {
@@ -115,8 +79,12 @@ void norm_forward(const float *restrict x, const float *restrict added, const fl
     }
     float square = 0;
     for (int64_t j = 0; j < width; j++) square += row[j] * row[j];
-    inverse[i] = 1.0f / sqrtf(square / width + epsilon);
-    for (int64_t j = 0; j < width; j++) out[i * width + j] = row[j] * inverse[i] * weight[j];
+    const float share = 1.0f / sqrtf(square / width + epsilon);
+    if (inverse) inverse[i] = share;
+    if (weight)
+      for (int64_t j = 0; j < width; j++) out[i * width + j] = row[j] * share * weight[j];
+    else
+      for (int64_t j = 0; j < width; j++) out[i * width + j] = row[j] * share;
   }
 }
 
@@ -142,24 +110,40 @@ void norm_backward(const float *restrict x, const float *restrict weight, const 
   }
 }
 
-/* Rotate all heads of each row of x (n, heads, depth) into out; way 1 turns, -1 turns back. */
-void turned(const float *restrict x, int64_t n, int64_t heads, int64_t depth, const float *restrict cosines,
-            const float *restrict sines, float way, float *restrict out) {
+/* Rotate the pairs (j, j + depth/2) of the first heads of each row of x into out, which may be x; way 1 turns, -1 turns
+   back. Rows of x and out are so many numbers apart. Angles (·, depth/2) are those of the row's place, or of the row
+   itself where there are no places (null). */
+void turn(const float *x, int64_t x_row, int64_t n, int64_t heads, int64_t depth, const float *restrict cosines,
+          const float *restrict sines, const int64_t *restrict places, float way, float *out, int64_t out_row) {
   const int64_t half = depth / 2;
   PARALLEL for (int64_t i = 0; i < n; i++) {
-    const float *c = cosines + i * half, *s = sines + i * half;
+    const int64_t place = places ? places[i] : i;
+    const float *c = cosines + place * half, *s = sines + place * half;
     for (int64_t h = 0; h < heads; h++) {
-      const float *one = x + (i * heads + h) * depth, *other = one + half;
-      float *to = out + (i * heads + h) * depth;
-      for (int64_t j = 0; j < half; j++) to[j] = one[j] * c[j] - way * s[j] * other[j];
-      for (int64_t j = 0; j < half; j++) to[half + j] = other[j] * c[j] + way * s[j] * one[j];
+      const float *one = x + i * x_row + h * depth, *other = one + half;
+      float *to = out + i * out_row + h * depth;
+      int64_t j = 0;
+      for (; j + LANES <= half; j += LANES) {
+        const vector a = load(one + j), b = load(other + j), cosine = load(c + j), sine = load(s + j) * way;
+        store(to + j, a * cosine - b * sine);
+        store(to + half + j, b * cosine + a * sine);
+      }
+      for (; j < half; j++) {
+        const float a = one[j], b = other[j];
+        to[j] = a * c[j] - way * s[j] * b;
+        to[half + j] = b * c[j] + way * s[j] * a;
+      }
     }
   }
 }
 
-/* out = silu(gate) up, by n numbers. */
-void gate_forward(const float *restrict gates, const float *restrict ups, int64_t n, float *restrict out) {
-  PARALLEL for (int64_t i = 0; i < n; i++) out[i] = gates[i] * sigmoid(gates[i]) * ups[i];
+/* out (n, width) = silu(gates) ups; their rows are so many numbers apart. */
+void gate_forward(const float *restrict gates, int64_t gates_row, const float *restrict ups, int64_t ups_row, int64_t n,
+                  int64_t width, float *restrict out) {
+  PARALLEL for (int64_t i = 0; i < n; i++) {
+    const float *one = gates + i * gates_row, *other = ups + i * ups_row;
+    for (int64_t j = 0; j < width; j++) out[i * width + j] = one[j] * sigmoid(one[j]) * other[j];
+  }
 }
 
 void gate_backward(const float *restrict gates, const float *restrict ups, const float *restrict slope, int64_t n,

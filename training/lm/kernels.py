@@ -40,13 +40,10 @@ ROWS, APART, OTHER, INTEGER, NUMBER = "rsoif"
 KINDS: dict[str, Any] = dict.fromkeys((ROWS, APART, OTHER), ctypes.c_void_p)
 KINDS |= {INTEGER: ctypes.c_int64, NUMBER: ctypes.c_float}
 LOOPS = {
-    "norm": "riifr",
-    "gate": "riir",
-    "turn": "siiiirro",
     "norm_forward": "rrriifrrr",
     "norm_backward": "rrrrriirr",
-    "turned": "riiirrfr",
-    "gate_forward": "rrir",
+    "turn": "siiiirrofsi",
+    "gate_forward": "sisiiir",
     "gate_backward": "rrrirr",
     "attend": "rrriiiooifr",
     "attend_backward": "rrrriiiooifrrr",
@@ -69,16 +66,13 @@ def norm(x: Tensor, epsilon: float) -> Tensor:
     """Divide each row of x (n, D) by the root of its mean square."""
     x = x.contiguous()
     out = torch.empty_like(x)
-    _run("norm", x, *x.shape, epsilon, out)
+    _run("norm_forward", x, None, None, *x.shape, epsilon, None, out, None)
     return out
 
 
 def gate(both: Tensor) -> Tensor:
     """SwiGLU: both (n, 2 D) are gate and up side by side; gives silu(gate) · up, (n, D)."""
-    both = both.contiguous()
-    out = both.new_empty(len(both), both.shape[1] // 2)
-    _run("gate", both, *out.shape, out)
-    return out
+    return gate_forward(*both.chunk(2, 1))
 
 
 def turn_(x: Tensor, heads: int, cos: Tensor, sin: Tensor, places: Tensor) -> None:
@@ -86,7 +80,8 @@ def turn_(x: Tensor, heads: int, cos: Tensor, sin: Tensor, places: Tensor) -> No
 
     The pairs are (i, i + D/2).
     """
-    _run("turn", x, len(x), x.stride(0), heads, x.shape[-1], cos, sin, places.contiguous())
+    rows = x, x.stride(0)
+    _run("turn", *rows, len(x), heads, x.shape[-1], cos, sin, places.contiguous(), 1.0, *rows)
 
 
 def norm_forward(x: Tensor, added: Tensor | None, weight: Tensor, epsilon: float) -> tuple[Tensor, Tensor, Tensor]:
@@ -114,14 +109,16 @@ def turned(x: Tensor, cos: Tensor, sin: Tensor, way: float) -> Tensor:
     """Rotate the pairs (i, i + D/2) of every head of x (n, H, D) by its row's angles (n, D/2), or back (way -1)."""
     x = x.contiguous()
     out = torch.empty_like(x)
-    _run("turned", x, *x.shape, cos.contiguous(), sin.contiguous(), way, out)
+    angles = cos.contiguous(), sin.contiguous(), None
+    _run("turn", x, x.stride(0), *x.shape, *angles, way, out, out.stride(0))
     return out
 
 
 def gate_forward(gates: Tensor, ups: Tensor) -> Tensor:
-    """SwiGLU: silu(gates) · ups."""
-    out = torch.empty_like(gates)
-    _run("gate_forward", gates, ups, gates.numel(), out)
+    """SwiGLU: silu(gates) · ups, each (n, D)."""
+    gates, ups = (x if x.stride(1) == 1 else x.contiguous() for x in (gates, ups))
+    out = gates.new_empty(gates.shape)
+    _run("gate_forward", gates, gates.stride(0), ups, ups.stride(0), *out.shape, out)
     return out
 
 

@@ -303,6 +303,10 @@ def _plainly() -> dict[str, Any]:
 if __name__ == "__main__":
     warnings.simplefilter("ignore")
     loop, path = sys.argv[1:]
+    if loop.startswith("ours"):
+        from training import program
+
+        program.keep_memory()  # as Laurel's trainers do
     loops = (ours_generate, transformers_generate, ours_ppo, trl_ppo, ours_sft, trl_sft)
     chosen = {one.__name__: one for one in loops}[loop]
     print(json.dumps(chosen(json.loads(Path(path).read_text()))))  # noqa: T201

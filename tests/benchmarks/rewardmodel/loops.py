@@ -168,4 +168,8 @@ if __name__ == "__main__":
     spec = json.loads(Path(path).read_text())
     if spec.get("threads"):
         torch.set_num_threads(spec["threads"])
+    if which == "ours":
+        from training import program
+
+        program.keep_memory()  # as Laurel's trainers do
     print(json.dumps({"ours": ours, "trl": trl}[which](spec)))  # noqa: T201
