@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from array import array
 from collections import defaultdict
-from contextlib import contextmanager
+from collections.abc import Generator
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from functools import partial
 from operator import itemgetter
@@ -52,19 +53,21 @@ Plain = dict[str, Any]
 Line = records.Writable | records.Written
 Rows = dict[str, list[int]]
 """The rows that a line was made of, by what they are."""
+Frozen = Generator[tuple[Line, Rows], None, None]
 
 
 def write(project: Project, config: SnapshotConfig, folder: Path) -> dict[str, Any]:
     """Write `data.jsonl`, and `revisions.json` with the ids of the rows that it holds; the counts."""
     revisions: Rows = {name: [] for name in ROWS[config.what]}
 
-    def kept() -> Iterator[Line]:
-        for line, rows in FREEZERS[config.what](project, config):
+    def kept(lines: Frozen) -> Iterator[Line]:
+        for line, rows in lines:
             for name, ids in rows.items():
                 revisions[name] += ids
             yield line
 
-    card = records.write_lines(kept(), folder, kind=config.what)
+    with closing(FREEZERS[config.what](project, config)) as lines:  # whatever happens, nothing is asked ahead any more
+        card = records.write_lines(kept(lines), folder, kind=config.what)
     (folder / "revisions.json").write_text(json.dumps(revisions) + "\n")
     return card
 
@@ -94,7 +97,7 @@ def one_view() -> Iterator[None]:
 # --- What becomes a line -------------------------------------------------------------------------
 
 
-def freeze_rankings(project: Project, config: SnapshotConfig) -> Iterator[tuple[Line, Rows]]:
+def freeze_rankings(project: Project, config: SnapshotConfig) -> Frozen:
     """A line a task that somebody judged or settled, with the words that were asked for."""
     said, tasks = judgements_in(project, config), tasks_in(project, config)
     merged = merge(said.filter(task__in=tasks)) if config.words == "merged" else {}
@@ -162,7 +165,7 @@ def merge(said: QuerySet[Judgement]) -> dict[str, Merged]:
     return merging.merge_all(tasks).rankings
 
 
-def freeze_demonstrations(project: Project, config: SnapshotConfig) -> Iterator[tuple[Line, Rows]]:
+def freeze_demonstrations(project: Project, config: SnapshotConfig) -> Frozen:
     """A line a demonstration that is in force; a conversation has a line for each of its ideal turns."""
     rows = Demonstration.objects.filter(chosen(config), simulated(config), project=project, is_current=True)
     rows = rows.exclude(standing=Standing.RETURNED)
@@ -195,7 +198,7 @@ def demonstration_line(row: Demonstration, turn: int | None = None) -> records.D
     return replace(line, id=f"{row.pk}.{turn}", prompt=said[:turn], response=said[turn].content)
 
 
-def freeze_prompts(project: Project, config: SnapshotConfig) -> Iterator[tuple[Line, Rows]]:
+def freeze_prompts(project: Project, config: SnapshotConfig) -> Frozen:
     """A line a prompt that is not retired."""
     rows = Prompt.objects.filter(chosen(config), project=project, retired_at=None).exclude(messages=[])
     for row in rows.order_by("pk").iterator(BATCH):
@@ -203,7 +206,7 @@ def freeze_prompts(project: Project, config: SnapshotConfig) -> Iterator[tuple[L
         yield line, {"prompts": [row.pk]}
 
 
-FREEZERS: dict[str, Callable[[Project, SnapshotConfig], Iterator[tuple[Line, Rows]]]] = {
+FREEZERS: dict[str, Callable[[Project, SnapshotConfig], Frozen]] = {
     "rankings": freeze_rankings,
     "demonstrations": freeze_demonstrations,
     "prompts": freeze_prompts,

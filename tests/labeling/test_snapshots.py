@@ -205,6 +205,23 @@ def test_a_dataset_is_the_same_in_pieces_of_any_size(project, ada, ben, lea, tmp
             assert (tmp_path / str(size) / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
 
 
+@pytest.mark.django_db
+@pytest.mark.both_databases
+def test_a_snapshot_that_breaks_off_leaves_nothing_asked(project, ada, tmp_path, monkeypatch):
+    factories.TaskFactory.create_batch(5, of=project)
+    for _ in range(5):
+        rank(ada, [1, 2, 3, 4])
+    lines = iter([b"{}\n"])
+    monkeypatch.setattr(snapshots, "BATCH", 1)
+    monkeypatch.setattr(records, "ranking_line", lambda *_: next(lines))
+    with pytest.raises(RuntimeError) as broke:
+        frozen(project, tmp_path)
+    assert isinstance(broke.value.__cause__, StopIteration)
+    assert Judgement.objects.count() == 5
+    if connection.vendor == "postgresql":
+        assert connection.connection.info.pipeline_status == 0
+
+
 @st.composite
 def words(draw):
     """Ranks and ratings of up to nine responses, with ties, in any order."""
