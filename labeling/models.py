@@ -12,7 +12,7 @@ from typing import Any
 
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
-from django.db.models import F, Q
+from django.db.models import F, OrderBy, Q
 from django.utils.timezone import now
 
 from training.models import Checkpoint, Job, Project, User
@@ -226,6 +226,13 @@ class Response(models.Model):
         return self.text[:80]
 
 
+def in_order_of(column: F | OrderBy, *, name: str) -> models.Index:
+    """An index of tasks that could be handed out; it matches one of `shelves.SEQUENCES`."""
+    order = (F("priority").desc(), column, F("id") + 0)
+    is_open = Q(state="open", seats_left__gt=0)
+    return models.Index("project", "kind", "purpose", *order, condition=is_open, name=name)
+
+
 class Task(models.Model):
     """One prompt (with its responses, if they are to be ranked) that wants a number of judgements.
 
@@ -273,27 +280,10 @@ class Task(models.Model):
                 fields=["project", "imported_as"], condition=~Q(imported_as=""), name="task_is_imported_once"
             ),
         ]
-        indexes = [  # each matches one of shelves.ORDERS
-            models.Index(  # of `id + 0`: else PostgreSQL reads the rows of all older projects, in the order of the key
-                "project",
-                "kind",
-                "purpose",
-                F("priority").desc(),
-                F("served").desc(),
-                F("id") + 0,
-                condition=Q(state="open", seats_left__gt=0),
-                name="hand_out_most_served",
-            ),
-            models.Index(
-                fields=["project", "kind", "purpose", "-priority", "lot", "id"],
-                condition=Q(state="open", seats_left__gt=0),
-                name="hand_out_uniformly",
-            ),
-            models.Index(
-                fields=["project", "kind", "purpose", "-priority", "-score", "id"],
-                condition=Q(state="open", seats_left__gt=0),
-                name="hand_out_by_score",
-            ),
+        indexes = [
+            in_order_of(F("served").desc(), name="hand_out_most_served"),
+            in_order_of(F("lot"), name="hand_out_uniformly"),
+            in_order_of(F("score").desc(), name="hand_out_by_score"),
         ]
 
     def __str__(self) -> str:
@@ -345,7 +335,7 @@ class Lease(models.Model):
                 name="live_lease_has_a_slot",
             ),
             models.UniqueConstraint(
-                fields=["annotator", "project", "kind", "slot"],
+                fields=["project", "kind", "annotator", "slot"],  # a project's, first: they hold bookmarks up
                 condition=Q(state="live"),
                 name="annotator_holds_at_most_two",
             ),
@@ -363,17 +353,20 @@ class Lease(models.Model):
 
 
 class Bookmark(models.Model):
-    """How far an annotator is through the tasks of one priority: what is left of them begins after this number.
+    """How far an annotator is through the tasks of one priority: what is left of them begins after this.
 
     It spares the hand-out from looking, each time, at all that they have done and that others have still to do. Up to
-    the number, each task is submitted or skipped by them, or has all of its judgements, or is closed. It holds in the
-    edition of the project's queue in which it was laid (`shelves.new_edition`).
+    the place, and up to the number at that place, each task is submitted or skipped by them, or has all of its
+    judgements, or is closed. It holds in the sequence of the hand-out and in the edition of the project's queue in
+    which it was laid (`shelves.new_edition`).
     """
 
     annotator = models.ForeignKey(User, on_delete=models.CASCADE, related_name="+")
     project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="+")
     kind = models.CharField(max_length=13, choices=Kind)
     priority = models.SmallIntegerField()
+    sequence = models.CharField(max_length=8, choices=LabelingSettings.Order)
+    place = models.FloatField()  # lot or score; 0 where numbers alone decide
     upto = models.BigIntegerField()
     edition = models.BigIntegerField()
 

@@ -369,7 +369,8 @@ def pick(desk: Desk, *, kind: str, annotator: User, bookmarked: bool) -> tuple[i
     gold = (
         shelves.take(shelves.statement_of_known(purposes.GOLD), desk.project, kind, annotator) if draws_gold else None
     )
-    work = shelves.statement_of(desk.settings.order, bookmarked=bookmarked and desk.has_bookmarks)
+    bookmarked = bookmarked and desk.has_bookmarks
+    work = shelves.statement_of(desk.settings.order, connection.vendor, bookmarked=bookmarked)
     return gold or shelves.take(work, desk.project, kind, annotator)
 
 

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from django.db import connection
@@ -38,57 +40,77 @@ IN_ORDER = f"""
     ORDER BY {{order}}
     LIMIT 1 {{lock}}
 """
-ORDERS = {
-    LabelingSettings.Order.SERVED: "task.priority DESC, task.served DESC, task.id + 0",
-    LabelingSettings.Order.UNIFORM: "task.priority DESC, task.lot, task.id",
-    LabelingSettings.Order.SCORE: "task.priority DESC, task.score DESC, task.id",
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sequence:
+    """An order of the hand-out: what tasks of a priority are ordered by; where it is the same, their numbers decide."""
+
+    columns: str
+    place: str = ""
+    """The column that says where a task lies; without one, what it is ordered by tells shelves apart."""
+    begin: str = "0"
+    """A place before all others."""
+    beyond: str = ">"
+    """How a place compares to those before it."""
+
+    def of(self, task: str = "task") -> str:
+        """What tasks of any priority are ordered by; each has an index that matches it.
+
+        Of `id + 0`: else PostgreSQL reads the rows of all older projects, in the order of the key.
+        """
+        return f"{task}.priority DESC, {task}.{self.columns}, {task}.id + 0"
+
+    @property
+    def shelf(self) -> list[str]:
+        """The columns that tell one shelf from another."""
+        return ["priority"] if self.place else ["priority", "served"]
+
+
+SEQUENCES = {
+    LabelingSettings.Order.SERVED: Sequence(columns="served DESC"),
+    LabelingSettings.Order.UNIFORM: Sequence(columns="lot", place="task.lot", begin="-1e308"),
+    LabelingSettings.Order.SCORE: Sequence(columns="score DESC", place="task.score", begin="1e308", beyond="<"),
 }
 
 # Where tasks want several judgements, an annotator has done many that are open to others, and those come first. The
-# bookmarks tell how many of them can be passed over. One holds for a priority, whatever was served: so the tasks are
-# looked at shelf by shelf, a shelf being a priority and a number of judgements served, in the order of the hand-out.
+# bookmarks tell how many of them can be passed over. One holds for a priority, so the tasks are looked at shelf by
+# shelf. A shelf is a priority, on which tasks lie by their place; or, where those come first that were served most, a
+# priority and a number of judgements served: the bookmark holds for all of these, since a task moves between them.
 WORK, LOWER = OPEN.format(task="task", purpose="work"), OPEN.format(task="lower", purpose="work")
-STEP_DOWN = f"""
-    SELECT lower.id FROM labeling_task AS lower WHERE {LOWER} AND {{below}}
-    ORDER BY lower.priority DESC, lower.served DESC, lower.id + 0 LIMIT 1
-"""
+STEP_DOWN = f"(SELECT lower.id FROM labeling_task AS lower WHERE {LOWER} AND {{below}} ORDER BY {{order}} LIMIT 1)"
 SHELVES = f"""
-    WITH RECURSIVE shelf (priority, served) AS (
+    WITH RECURSIVE shelf ({{shelf}}) AS (
         SELECT * FROM (
-            SELECT task.priority, task.served FROM labeling_task AS task WHERE {WORK}
-            ORDER BY task.priority DESC, task.served DESC, task.id + 0 LIMIT 1
+            SELECT {{of_task}} FROM labeling_task AS task WHERE {WORK} ORDER BY {{order}} LIMIT 1
         ) AS highest
         UNION ALL
-        SELECT task.priority, task.served FROM shelf JOIN labeling_task AS task ON task.id = COALESCE(
-            ({STEP_DOWN.format(below="lower.priority = shelf.priority AND lower.served < shelf.served")}),
-            ({STEP_DOWN.format(below="lower.priority < shelf.priority")})
-        )
+        SELECT {{of_task}} FROM shelf JOIN labeling_task AS task ON task.id = COALESCE({{steps}}, NULL)
     )
 """
 EDITION = "COALESCE((SELECT edition.number FROM labeling_edition AS edition WHERE edition.project_id = %(project)s), 0)"
-UPTO = f"""
+MARKED = f"""
     COALESCE((
-        SELECT mark.upto FROM labeling_bookmark AS mark
+        SELECT mark.{{column}} FROM labeling_bookmark AS mark
         WHERE mark.annotator_id = %(annotator)s AND mark.project_id = %(project)s AND mark.kind = %(kind)s
-          AND mark.priority = {{priority}} AND mark.edition = {EDITION}
-    ), 0)
+          AND mark.priority = {{priority}} AND mark.sequence = '{{sequence}}' AND mark.edition = {EDITION}
+    ), {{begin}})
 """
-BY_SHELVES = f"""
-    {SHELVES}
-    SELECT found.id FROM (
-        SELECT (
-            SELECT task.id FROM labeling_task AS task
-            WHERE {WORK} AND task.priority = shelf.priority AND task.served = shelf.served
-              AND task.id + 0 > {UPTO.format(priority="shelf.priority")}
-              AND {UNSEEN_BY_THEM.format(same="= task.id")}
-            ORDER BY task.id + 0
-            LIMIT 1 {{lock}}
-        ) AS id FROM shelf
+FIRST = f"""
+    (
+        SELECT task.id FROM labeling_task AS task
+        WHERE {WORK} AND task.priority = shelf.priority AND {{which}} AND {{left}}
+        ORDER BY {{order}}
+        LIMIT 1 {{lock}}
+    )
+"""
+FOUND = """
+    (
+        SELECT {first} AS id FROM shelf {of}
         LIMIT 1000000 -- else PostgreSQL looks for each task twice: is there one, and which is it
     ) AS found
-    WHERE found.id IS NOT NULL
-    LIMIT 1
 """
+BY_SHELVES = f"{{shelves}} SELECT found.id FROM {FOUND} WHERE found.id IS NOT NULL LIMIT 1"
 # The first task of a priority that may still be handed to the annotator holds their bookmark up; so does one that lies
 # in somebody's hands, since it may come back from there. What they submitted or skipped stays with them for good.
 NOT_DONE = """
@@ -99,25 +121,23 @@ NOT_DONE = """
     )
 """
 MOVE_ON = f"""
-    INSERT INTO labeling_bookmark (annotator_id, project_id, kind, priority, upto, edition)
-    {SHELVES}
-    SELECT %(annotator)s, %(project)s, %(kind)s, %(priority)s, COALESCE(MIN(ahead.id) - 1, %(task)s), {EDITION}
+    INSERT INTO labeling_bookmark (annotator_id, project_id, kind, priority, sequence, place, upto, edition)
+    {{shelves}}
+    SELECT %(annotator)s, %(project)s, %(kind)s, %(priority)s, '{{sequence}}', ahead.place, ahead.id - 1, {EDITION}
     FROM (
-        SELECT (
-            SELECT task.id FROM labeling_task AS task
-            WHERE {WORK} AND task.priority = shelf.priority AND task.served = shelf.served
-              AND task.id + 0 > {UPTO.format(priority="%(priority)s")} AND {NOT_DONE}
-            ORDER BY task.id + 0 LIMIT 1
-        ) AS id FROM shelf WHERE shelf.priority = %(priority)s
+        SELECT 0 AS is_theirs, (SELECT {{place}} FROM labeling_task AS task WHERE task.id = found.id) AS place, found.id
+        FROM {FOUND} WHERE found.id IS NOT NULL
         UNION ALL
-        SELECT MIN(task.id) FROM labeling_lease AS held JOIN labeling_task AS task ON task.id = held.task_id
+        SELECT 0, {{place}}, task.id FROM labeling_lease AS held JOIN labeling_task AS task ON task.id = held.task_id
         WHERE held.state = 'live' AND held.project_id = %(project)s AND held.kind = %(kind)s
-          AND task.priority = %(priority)s AND task.purpose = 'work'
-          AND task.id > {UPTO.format(priority="%(priority)s")} AND {NOT_DONE}
+          AND task.priority = %(priority)s AND task.purpose = 'work' AND {{is_beyond}} AND {NOT_DONE}
+        UNION ALL
+        SELECT 1, {{place}}, task.id + 1 FROM labeling_task AS task WHERE task.id = %(task)s
     ) AS ahead
-    WHERE TRUE
-    ON CONFLICT (annotator_id, project_id, kind, priority)
-    DO UPDATE SET upto = excluded.upto, edition = excluded.edition
+    ORDER BY ahead.is_theirs, ahead.place {{direction}}, ahead.id
+    LIMIT 1
+    ON CONFLICT (annotator_id, project_id, kind, priority) DO UPDATE
+    SET sequence = excluded.sequence, place = excluded.place, upto = excluded.upto, edition = excluded.edition
 """
 NEW_EDITION = """
     INSERT INTO labeling_edition (project_id, number) VALUES (%(project)s, 1)
@@ -138,14 +158,51 @@ def take(statement: str, project: Project, kind: str, annotator: User) -> tuple[
     return (row[0], row[1]) if row else None
 
 
-def statement_of(order: str, *, bookmarked: bool = True) -> str:
-    """The statement that picks work, for this database; with or without a look at bookmarks."""
-    lock = LOCKS[connection.vendor]
-    if bookmarked and order == LabelingSettings.Order.SERVED:
-        return TAKE.format(picked=BY_SHELVES.format(lock=lock))
-    in_order = ORDERS[LabelingSettings.Order(order)]
-    picked = IN_ORDER.format(task="task", purpose=Task.Purpose.WORK, same=SAME, order=in_order, lock=lock)
+@cache
+def statement_of(order: str, vendor: str, *, bookmarked: bool) -> str:
+    """The statement that picks work, for a kind of database; with or without a look at bookmarks."""
+    sequence, lock = SEQUENCES[LabelingSettings.Order(order)], LOCKS[vendor]
+    if bookmarked:
+        unseen = UNSEEN_BY_THEM.format(same=SAME)
+        first = first_on_shelf(order, left=unseen, lock=lock)
+        return TAKE.format(picked=BY_SHELVES.format(shelves=shelves_of(sequence), first=first, of=""))
+    picked = IN_ORDER.format(task="task", purpose=Task.Purpose.WORK, same=SAME, order=sequence.of(), lock=lock)
     return TAKE.format(picked=picked)
+
+
+def shelves_of(sequence: Sequence) -> str:
+    """All shelves on which there is something to do, from the highest down."""
+    steps = ["lower.priority < shelf.priority"]
+    if not sequence.place:
+        steps.insert(0, "lower.priority = shelf.priority AND lower.served < shelf.served")
+    return SHELVES.format(
+        shelf=", ".join(sequence.shelf),
+        of_task=", ".join(f"task.{column}" for column in sequence.shelf),
+        order=sequence.of(),
+        steps=", ".join(STEP_DOWN.format(below=below, order=sequence.of("lower")) for below in steps),
+    )
+
+
+def first_on_shelf(order: str, *, left: str, lock: str = "") -> str:
+    """The number of the first task of a shelf, beyond the bookmark, that is left to the annotator."""
+    sequence = SEQUENCES[LabelingSettings.Order(order)]
+    place, upto = marked(order, "shelf.priority")
+    later = f"task.id + 0 > {upto}"
+    ranges = {f"task.served = shelf.served AND {later}": "task.id + 0"}
+    if sequence.place:
+        ranges = {
+            f"{sequence.place} = {place} AND {later}": "task.id + 0",
+            f"{sequence.place} {sequence.beyond} {place}": f"task.{sequence.columns}, task.id + 0",
+        }
+    firsts = [FIRST.format(which=which, left=left, order=by, lock=lock) for which, by in ranges.items()]
+    return f"COALESCE({', '.join(firsts)}, NULL)"
+
+
+def marked(order: str, priority: str) -> tuple[str, str]:
+    """The place and the number up to which an annotator is through a priority; those before all others without one."""
+    said = {"priority": priority, "sequence": order}
+    begin = SEQUENCES[LabelingSettings.Order(order)].begin
+    return MARKED.format(column="place", begin=begin, **said), MARKED.format(column="upto", begin=0, **said)
 
 
 def statement_of_known(purpose: str) -> str:
@@ -161,12 +218,32 @@ def move_on(lease: Lease, *, order: str) -> None:
     Only where tasks want several judgements: of others that are done, none is open.
     """
     task = lease.task
-    if task.seats < 2 or order != LabelingSettings.Order.SERVED:
+    if task.seats < 2:
         return
     whose = {"annotator": lease.annotator_id, "project": lease.project_id, "kind": lease.kind}
     said: dict[str, Any] = whose | {"priority": task.priority, "task": task.pk}
     with composed.cursor() as cursor:
-        cursor.execute(MOVE_ON, said)
+        cursor.execute(statement_of_moving_on(order), said)
+
+
+@cache
+def statement_of_moving_on(order: str) -> str:
+    """The statement that moves a bookmark, or lays the first."""
+    sequence = SEQUENCES[LabelingSettings.Order(order)]
+    place, upto = marked(order, "%(priority)s")
+    is_beyond = f"task.id > {upto}"
+    if sequence.place:
+        here = sequence.place
+        is_beyond = f"({here} {sequence.beyond} {place} OR ({here} = {place} AND {is_beyond}))"
+    return MOVE_ON.format(
+        shelves=shelves_of(sequence),
+        sequence=order,
+        place=sequence.place or sequence.begin,
+        first=first_on_shelf(order, left=NOT_DONE),
+        of="WHERE shelf.priority = %(priority)s",
+        is_beyond=is_beyond,
+        direction="DESC" if sequence.beyond == "<" else "ASC",
+    )
 
 
 def new_edition(project: int) -> None:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+from array import array
 from collections import defaultdict
-from contextlib import contextmanager
+from collections.abc import Generator
+from contextlib import closing, contextmanager
 from dataclasses import replace
+from functools import partial
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
@@ -18,12 +21,13 @@ from labeling import merging, words
 from labeling.batches import batched
 from labeling.config import SnapshotConfig
 from labeling.models import Candidate, Demonstration, Judgement, Prompt, Settlement, Standing, Task
-from training import code_revision, records
+from training import ahead, code_revision, records
 from training import config as configs
+from training.composed import Composed
 from training.models import User
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
     from django.db.models import QuerySet
@@ -46,21 +50,24 @@ def take(job: Job, folder: Path) -> None:
 
 
 Plain = dict[str, Any]
+Line = records.Writable | records.Written
 Rows = dict[str, list[int]]
 """The rows that a line was made of, by what they are."""
+Frozen = Generator[tuple[Line, Rows], None, None]
 
 
 def write(project: Project, config: SnapshotConfig, folder: Path) -> dict[str, Any]:
     """Write `data.jsonl`, and `revisions.json` with the ids of the rows that it holds; the counts."""
     revisions: Rows = {name: [] for name in ROWS[config.what]}
 
-    def kept() -> Iterator[records.Writable]:
-        for line, rows in FREEZERS[config.what](project, config):
+    def kept(lines: Frozen) -> Iterator[Line]:
+        for line, rows in lines:
             for name, ids in rows.items():
                 revisions[name] += ids
             yield line
 
-    card = records.write_lines(kept(), folder, kind=config.what)
+    with closing(FREEZERS[config.what](project, config)) as lines:  # whatever happens, nothing is asked ahead any more
+        card = records.write_lines(kept(lines), folder, kind=config.what)
     (folder / "revisions.json").write_text(json.dumps(revisions) + "\n")
     return card
 
@@ -90,38 +97,61 @@ def one_view() -> Iterator[None]:
 # --- What becomes a line -------------------------------------------------------------------------
 
 
-def freeze_rankings(project: Project, config: SnapshotConfig) -> Iterator[tuple[records.Writable, Rows]]:
+def freeze_rankings(project: Project, config: SnapshotConfig) -> Frozen:
     """A line a task that somebody judged or settled, with the words that were asked for."""
     said, tasks = judgements_in(project, config), tasks_in(project, config)
     merged = merge(said.filter(task__in=tasks)) if config.words == "merged" else {}
     settled = Settlement.objects.filter(is_current=True, task__in=tasks)
-    asked = Q(pk__in=said.values("task_id"))
-    if config.words != "all":
-        asked |= Q(pk__in=settled.values("task_id"))
-    tasks = tasks.filter(asked).order_by("pk")
-    heads = tasks.annotate(turns=Cast("prompt__messages", TextField())).values_list(
-        "pk", "prompt__split", "prompt__group", "turns"
-    )
+    keeps_all = config.words == "all"
+    spoken_of = partial(with_words, tasks, (said,) if keeps_all else (said, settled))
+    asked = [
+        Composed(of_tasks, first=Task.id, last=Task.id)
+        for of_tasks in (
+            lambda first, last: beginnings_of(
+                spoken_of(task__gte=first, task__lte=last).filter(pk__gte=first, pk__lte=last)
+            ),
+            partial(words.rows_of, said),
+            words.places_of,
+            lambda first, last: settled.filter(task__gte=first, task__lte=last).values_list("task_id", "pk", "ranks"),
+            responses_of,
+        )
+    ]
+    keys = array("q", spoken_of().values_list("pk", flat=True).iterator())
+    sets = ([each.ask(first=some[0], last=some[-1]) for each in asked] for some in batched(keys, BATCH))
     names = Pseudonyms()
-    for some in batched(heads.iterator(BATCH), BATCH):
-        first, last = some[0][0], some[-1][0]
+    for beginnings, spoken, places, last_words, written in ahead.answers(sets):
         words_of: dict[int, list[words.PlainWord]] = defaultdict(list)
-        for word in words.read_plain(said, first, last, names):
+        for word in words.plain(spoken, places, names):
             words_of[word.task].append(word)
-        last_words = {each.task_id: each for each in settled.filter(task__gte=first, task__lte=last)}
-        responses = responses_in(first, last)
-        for task, split, group, messages in some:
+        settlements = {task: (pk, ranks) for task, pk, ranks in last_words}
+        responses = responses_by_task(written)
+        for task, split, group, messages in beginnings:
             compared, judgements, rows = what_stands(
                 responses[task],
                 words_of[task],
-                settlement=last_words.get(task),
+                settlement=settlements.get(task),
                 merged=merged.get(str(task)),
-                keeps_all=config.words == "all",
+                keeps_all=keeps_all,
             )
             if len(compared) > 1:
                 prompt = [{"role": turn["role"], "content": turn["content"]} for turn in orjson.loads(messages)]
                 begun = records.plain_head(str(task), split, group, prompt)
-                yield records.Written(split, records.ranking_text(begun, compared, judgements)), rows
+                yield records.Written(split, records.ranking_line(begun, compared, judgements)), rows
+
+
+def with_words(
+    tasks: QuerySet[Task], words_of: Iterable[QuerySet[Judgement] | QuerySet[Settlement]], **which: Any
+) -> QuerySet[Task]:
+    """The tasks on which there are such words, in their order."""
+    asked = Q()
+    for said in words_of:
+        asked |= Q(pk__in=said.filter(**which).values("task_id"))
+    return tasks.filter(asked).order_by("pk")
+
+
+def beginnings_of(tasks: QuerySet[Task]) -> QuerySet[Task, Any]:
+    """What the lines of tasks begin with: id, split, group, messages."""
+    return tasks.values_list("pk", "prompt__split", "prompt__group", Cast("prompt__messages", TextField()))
 
 
 def merge(said: QuerySet[Judgement]) -> dict[str, Merged]:
@@ -135,7 +165,7 @@ def merge(said: QuerySet[Judgement]) -> dict[str, Merged]:
     return merging.merge_all(tasks).rankings
 
 
-def freeze_demonstrations(project: Project, config: SnapshotConfig) -> Iterator[tuple[records.Writable, Rows]]:
+def freeze_demonstrations(project: Project, config: SnapshotConfig) -> Frozen:
     """A line a demonstration that is in force; a conversation has a line for each of its ideal turns."""
     rows = Demonstration.objects.filter(chosen(config), simulated(config), project=project, is_current=True)
     rows = rows.exclude(standing=Standing.RETURNED)
@@ -168,7 +198,7 @@ def demonstration_line(row: Demonstration, turn: int | None = None) -> records.D
     return replace(line, id=f"{row.pk}.{turn}", prompt=said[:turn], response=said[turn].content)
 
 
-def freeze_prompts(project: Project, config: SnapshotConfig) -> Iterator[tuple[records.Writable, Rows]]:
+def freeze_prompts(project: Project, config: SnapshotConfig) -> Frozen:
     """A line a prompt that is not retired."""
     rows = Prompt.objects.filter(chosen(config), project=project, retired_at=None).exclude(messages=[])
     for row in rows.order_by("pk").iterator(BATCH):
@@ -176,7 +206,7 @@ def freeze_prompts(project: Project, config: SnapshotConfig) -> Iterator[tuple[r
         yield line, {"prompts": [row.pk]}
 
 
-FREEZERS: dict[str, Callable[[Project, SnapshotConfig], Iterator[tuple[records.Writable, Rows]]]] = {
+FREEZERS: dict[str, Callable[[Project, SnapshotConfig], Frozen]] = {
     "rankings": freeze_rankings,
     "demonstrations": freeze_demonstrations,
     "prompts": freeze_prompts,
@@ -228,19 +258,19 @@ def what_stands(
     responses: list[Plain],
     said: list[words.PlainWord],
     *,
-    settlement: Settlement | None,
+    settlement: tuple[int, dict[str, int]] | None,
     merged: Merged | None,
     keeps_all: bool,
 ) -> tuple[list[Plain], list[Plain], Rows]:
     """A task's responses and what was said of them, as they stand in its line, and the rows behind that.
 
-    A settled or merged ranking stands alone, under a name that is nobody's; of what nobody compared a merged one says
-    nothing, and neither does its line.
+    settlement: its row and its ranks. A settled or merged ranking stands alone, under a name that is nobody's; of what
+    nobody compared a merged one says nothing, and neither does its line.
     """
     judgements = [word.plain for word in said]
-    rows: Rows = {"judgements": [word.pk for word in said], "settlements": [settlement.pk] if settlement else []}
+    rows: Rows = {"judgements": [word.pk for word in said], "settlements": [settlement[0]] if settlement else []}
     if settlement:
-        last_word = words.of_ranks(settlement.ranks, annotator="settled").plain()
+        last_word = words.of_ranks(settlement[1], annotator="settled").plain()
         judgements = [last_word, *judgements] if keeps_all else [last_word]
         rows["judgements"] = rows["judgements"] if keeps_all else []
     elif merged:
@@ -249,13 +279,17 @@ def what_stands(
     return responses, judgements, rows
 
 
-def responses_in(first: int, last: int) -> dict[int, list[Plain]]:
-    """The responses that lie in the tasks from one to another; by id, so that their order tells nothing."""
-    found: dict[int, list[Plain]] = defaultdict(list)
+def responses_of(first: int, last: int) -> QuerySet[Candidate, Any]:
+    """The responses that lie in the tasks from one to another: task, id, text, checkpoint, writer."""
     rows = Candidate.objects.filter(task__gte=first, task__lte=last).annotate(key=words.KeyText("response_id"))
-    for task, key, text, checkpoint, writer in rows.values_list(
-        "task_id", "key", "response__text", "response__checkpoint__digest", "response__writer"
-    ):
+    written = ("response__text", "response__checkpoint__digest", "response__writer")
+    return rows.values_list("task_id", "key", *written)
+
+
+def responses_by_task(rows: Iterable[tuple[int, str, str, str | None, str]]) -> dict[int, list[Plain]]:
+    """The responses of each task; by id, so that their order tells nothing."""
+    found: dict[int, list[Plain]] = defaultdict(list)
+    for task, key, text, checkpoint, writer in rows:
         found[task].append(records.plain_response(key, text, checkpoint, writer or None))
     for responses in found.values():
         responses.sort(key=itemgetter("id"))

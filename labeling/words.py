@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections import defaultdict
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, cast
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import orjson
 from django.db.models import Func, TextField
@@ -14,7 +15,7 @@ from labeling.models import Judgement, Placement, Verdict
 from training import records
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from django.db.models import QuerySet
 
@@ -67,18 +68,16 @@ def read(said: QuerySet[Judgement], first: int, last: int, names: Mapping[int, s
 
     What is asked for at once should fit into memory.
     """
-    words, placements, verdicts = fetch(said, first, last)
-    for row in words:
+    rows = [Row(*row) for row in rows_of(said, first, last)]
+    placements, verdicts = placements_by_word(places_of(first, last)), verdicts_among(rows)
+    for row in rows:
         record: records.Judgement
         if row.form == Judgement.Form.VERDICTS:
             record = records.VerdictsJudgement(
                 annotator=names[row.annotator], verdicts=tuple(verdicts[row.pk]), simulated=row.is_simulated
             )
         else:
-            placed = tuple(
-                records.Placement(response=response, rank=rank, rating=rating, flags=texts_in(flags))
-                for rank, response, rating, flags in placements[row.pk]
-            )
+            placed = tuple(records.Placement(**placement) for placement in placements[row.pk])
             record = records.RankingJudgement(placements=placed, **row.told(names))
         yield Word(row.pk, row.task, record)
 
@@ -91,19 +90,19 @@ class PlainWord(NamedTuple):
     plain: dict[str, Any]
 
 
-def read_plain(said: QuerySet[Judgement], first: int, last: int, names: Mapping[int, str]) -> Iterator[PlainWord]:
-    """What the records that `read` gives would write, in a third of the time: it makes no object of each placement."""
-    words, placements, verdicts = fetch(said, first, last)
-    for row in words:
+def plain(found: Iterable[Any], places: Iterable[Any], names: Mapping[int, str]) -> Iterator[PlainWord]:
+    """What the records that `read` gives would write, in a third of the time: it makes no object of each placement.
+
+    found, places: the rows of `rows_of` and `places_of` for the same tasks.
+    """
+    rows = [Row(*row) for row in found]
+    placements, verdicts = placements_by_word(places), verdicts_among(rows)
+    for row in rows:
         if row.form == Judgement.Form.VERDICTS:
-            plain = records.plain_verdicts(names[row.annotator], verdicts[row.pk], simulated=row.is_simulated)
+            word = records.plain_verdicts(names[row.annotator], verdicts[row.pk], simulated=row.is_simulated)
         else:
-            placed = [
-                records.plain_placement(response, rank, rating, texts_in(flags))
-                for rank, response, rating, flags in placements[row.pk]
-            ]
-            plain = records.plain_ranking(placements=placed, **row.told(names))
-        yield PlainWord(row.pk, row.task, plain)
+            word = records.plain_ranking(placements=placements[row.pk], **row.told(names))
+        yield PlainWord(row.pk, row.task, word)
 
 
 class Row(NamedTuple):
@@ -133,33 +132,33 @@ class Row(NamedTuple):
         }
 
 
-Placed: TypeAlias = tuple[int, str, int | None, str]
-"""Rank, response, rating, and flags as JSON. Sorted, they stand best first; ties in the order of their ids."""
-
-
-def fetch(
-    said: QuerySet[Judgement], first: int, last: int
-) -> tuple[list[Row], dict[int, list[Placed]], dict[int, list[records.Verdict]]]:
-    """Words on the tasks from one to another, oldest first, and by word the placements or verdicts.
+def rows_of(said: QuerySet[Judgement], first: int, last: int) -> QuerySet[Judgement, Any]:
+    """Those of the words that are on the tasks from one to another, oldest first, by the columns of a `Row`.
 
     All as plain values: to make a model's instance of each row would cost several times more than all that is done
     with it.
     """
     said = said.filter(task__gte=first, task__lte=last)  # a list of keys would cost more than what it finds
-    rows = said.annotate(raised=Cast("flags", TextField()), seen=Cast("shown", TextField())).order_by("pk")
+    said = said.annotate(raised=Cast("flags", TextField()), seen=Cast("shown", TextField())).order_by("pk")
     columns = ("pk", "task_id", "annotator_id", "form", "is_simulated", "raised", "note", "guidelines_version")
-    words = [Row(*row) for row in rows.values_list(*columns, "seen", "seconds_spent")]
-    placements: dict[int, list[Placed]] = defaultdict(list)
-    if words:
-        placed = Placement.objects.filter(judgement__task__gte=first, judgement__task__lte=last)
-        placed = placed.filter(judgement__gte=words[0].pk, judgement__lte=words[-1].pk)  # where the index is read
-        placed = placed.annotate(key=KeyText("response_id"), raised=Cast("flags", TextField()))
-        for word, *place in placed.values_list("judgement_id", "rank", "key", "rating", "raised"):
-            placements[word].append(tuple(place))
-        for places in placements.values():
-            places.sort()
-    in_pairs = any(row.form == Judgement.Form.VERDICTS for row in words)
-    return words, placements, verdicts_by_word(said) if in_pairs else {}
+    return said.values_list(*columns, "seen", "seconds_spent")
+
+
+def places_of(first: int, last: int) -> QuerySet[Placement, Any]:
+    """The placements of whatever was said on the tasks from one to another: word, response, rank, rating, flags."""
+    placed = Placement.objects.filter(judgement__task__gte=first, judgement__task__lte=last)
+    placed = placed.annotate(key=KeyText("response_id"), raised=Cast("flags", TextField()))
+    return placed.values_list("judgement_id", "key", "rank", "rating", "raised")
+
+
+def placements_by_word(rows: Iterable[tuple[int, str, int, int | None, str]]) -> dict[int, list[dict[str, Any]]]:
+    """The placements of each word as they stand in a line, best first; ties in the order of their ids."""
+    found: dict[int, list[dict[str, Any]]] = defaultdict(list)
+    for word, response, rank, rating, flags in rows:
+        found[word].append(records.plain_placement(response, rank, rating, texts_in(flags)))
+    for placements in found.values():
+        placements.sort(key=itemgetter("rank", "response"))
+    return found
 
 
 class KeyText(Func):
@@ -181,6 +180,14 @@ HYPHENATED = ((1, 8), (9, 4), (13, 4), (17, 4), (21, 12))
 def texts_in(text: str) -> tuple[str, ...]:
     """The flags that a column's text holds: mostly none, and seldom some that nobody raised before."""
     return tuple(orjson.loads(text))
+
+
+def verdicts_among(rows: list[Row]) -> dict[int, list[records.Verdict]]:
+    """The verdicts of those words that are pairwise."""
+    tasks = [row.task for row in rows if row.form == Judgement.Form.VERDICTS]
+    if not tasks:
+        return {}
+    return verdicts_by_word(Judgement.objects.filter(task__gte=min(tasks), task__lte=max(tasks)))
 
 
 def verdicts_by_word(said: QuerySet[Judgement]) -> dict[int, list[records.Verdict]]:

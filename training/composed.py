@@ -151,10 +151,15 @@ class Composed(Generic[T]):
         blanks = Blanks(columns)
         self.once = Once(lambda connection: Query(compose(**blanks.marks), connection, blanks))
 
+    def ask(self, **values: Any) -> Asked[T]:
+        """Send the query with these values."""
+        connection = here()
+        query = self.once.ready(connection)
+        return Asked(query, query.sent(values, connection))
+
     def all(self, **values: Any) -> list[T]:
         """The rows for these values."""
-        connection = here()
-        return self.once.ready(connection).rows(values, connection)
+        return self.ask(**values).rows()
 
     def first(self, **values: Any) -> T | None:
         """The first row for these values. A query that could find many should ask for one."""
@@ -176,15 +181,31 @@ class Query(Statement):
         self.compiler.get_converters = lambda _: converters
         self.compiler.has_composite_fields = lambda _: composite
 
-    def rows(self, values: dict[str, Any], connection: BaseDatabaseWrapper) -> list[Any]:
+    def sent(self, values: dict[str, Any], connection: BaseDatabaseWrapper) -> CursorWrapper:
         """Ask. Raises TransactionManagementError where a lock would be let go at once."""
         if self.locks and not connection.in_atomic_block:
             raise TransactionManagementError("rows can be locked only inside of a transaction")
-        with cursor(connection) as asking:
-            asking.execute(self.text, self.filled(values, connection))
-            self.here.found = asking.fetchall()
+        asking = cursor(connection)
+        asking.execute(self.text, self.filled(values, connection))
+        return asking
+
+    def rows(self, asked: CursorWrapper) -> list[Any]:
+        """What was found."""
+        with asked:
+            self.here.found = asked.fetchall()
         rows_of: Any = self.queryset._iterable_class  # noqa: SLF001 (what a queryset makes its rows with)
         return list(rows_of(self.queryset))
+
+
+class Asked(Generic[T]):
+    """A query that was sent."""
+
+    def __init__(self, query: Query, cursor: CursorWrapper) -> None:
+        self.query, self.cursor = query, cursor
+
+    def rows(self) -> list[T]:
+        """What was found, once."""
+        return self.query.rows(self.cursor)
 
 
 class ComposedChange:

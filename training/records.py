@@ -210,7 +210,7 @@ class RankingLine:
     def to_json(self) -> str:
         """Write the line, without its newline."""
         responses = [plain_response(each.id, each.text, each.checkpoint, each.author) for each in self.responses]
-        return ranking_text(_head(self), responses, [judgement.plain() for judgement in self.judgements])
+        return ranking_line(_head(self), responses, [judgement.plain() for judgement in self.judgements]).decode()[:-1]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -331,14 +331,10 @@ class Line(Writable, Protocol):
 
 
 class Written(NamedTuple):
-    """A line of any format that is text already."""
+    """A line of any format that is written already, with its newline."""
 
     split: str
-    text: str
-
-    def to_json(self) -> str:
-        """Give the line, without its newline."""
-        return self.text
+    line: bytes
 
 
 L = TypeVar("L", bound=Line)
@@ -370,14 +366,14 @@ def has_half_pair(text: str) -> bool:
     return any("\ud800" <= character <= "\udfff" for character in text)
 
 
-def write_lines(lines: Iterable[Writable], folder: Path, *, kind: str) -> dict[str, Any]:
+def write_lines(lines: Iterable[Writable | Written], folder: Path, *, kind: str) -> dict[str, Any]:
     """Write a dataset folder (`data.jsonl` and `card.json` with the counts); return the card."""
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     count, splits = 0, dict.fromkeys(SPLITS, 0)
     with (folder / "data.jsonl").open("wb", buffering=WRITTEN_AT_ONCE) as file:
         for line in lines:
-            file.write(line.to_json().encode() + b"\n")
+            file.write(line.line if isinstance(line, Written) else line.to_json().encode() + b"\n")
             count += 1
             split = getattr(line, "split", None)
             if split is not None:
@@ -449,9 +445,10 @@ def plain_head(key: str, split: str, group: str, prompt: list[dict[str, str]]) -
     return {"id": key, "split": split, "group": group, "prompt": prompt}
 
 
-def ranking_text(head: dict[str, Any], responses: list[dict[str, Any]], judgements: list[dict[str, Any]]) -> str:
-    """Write a line of rankings, without its newline."""
-    return _dump(head | {"responses": responses, "judgements": judgements})
+def ranking_line(head: dict[str, Any], responses: list[dict[str, Any]], judgements: list[dict[str, Any]]) -> bytes:
+    """Write a line of rankings, with its newline."""
+    line = head | {"responses": responses, "judgements": judgements}
+    return orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE)
 
 
 def _dump(data: dict[str, Any]) -> str:

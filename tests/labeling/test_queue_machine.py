@@ -20,11 +20,12 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from labeling import curating, drafts, queue, rankings, review
-from labeling.models import Draft, Judgement, Lease, Task
+from labeling import curating, drafts, queue, rankings, review, shelves
+from labeling.models import Draft, Judgement, LabelingSettings, Lease, Task
 from training.records import Placement
 
 PEOPLE = st.integers(0, 3)
+PLACES = {"served": lambda task: -task.served, "uniform": lambda task: task.lot, "score": lambda task: -task.score}
 
 
 class QueueMachine(RuleBasedStateMachine):
@@ -36,10 +37,12 @@ class QueueMachine(RuleBasedStateMachine):
         skip_limit=st.integers(1, 4),
         seats=st.lists(st.integers(1, 3), min_size=1, max_size=4),
         extra_below=st.sampled_from([None, 50]),
+        order=st.sampled_from(sorted(PLACES)),
     )
-    def open_the_room(self, skip_limit, seats, extra_below):
+    def open_the_room(self, skip_limit, seats, extra_below, order):
         self.project = factories.ProjectFactory()
-        factories.SettingsFactory(project=self.project, skip_limit=skip_limit, extra_below=extra_below)
+        factories.SettingsFactory(project=self.project, skip_limit=skip_limit, extra_below=extra_below, order=order)
+        self.place_of = PLACES[order]
         self.reviewer = factories.UserFactory()
         self.people = [factories.UserFactory() for _ in range(4)]
         for person in self.people:
@@ -47,11 +50,18 @@ class QueueMachine(RuleBasedStateMachine):
         self.seen: set[tuple[int, int]] = set()  # (task, annotator) that was handed out and not given back
         self.words: dict[object, tuple[int, int]] = {}  # lease -> (task, annotator) of each acknowledged judgement
         for count in seats:
-            self.add_task(seats=count, priority=0)
+            self.add_task(seats=count, priority=0, tenths=count)
 
-    @rule(seats=st.integers(1, 3), priority=st.integers(0, 2))
-    def add_task(self, seats, priority):
-        factories.TaskFactory(of=self.project, seats=seats, priority=priority, responses=2)
+    @rule(seats=st.integers(1, 3), priority=st.integers(0, 2), tenths=st.integers(0, 3))
+    def add_task(self, seats, priority, tenths):
+        place = tenths / 10
+        factories.TaskFactory(of=self.project, seats=seats, priority=priority, responses=2, lot=place, score=place)
+        shelves.new_edition(self.project.pk)
+
+    @rule(order=st.sampled_from(sorted(PLACES)))
+    def change_the_order(self, order):
+        LabelingSettings.objects.filter(project=self.project).update(order=order)
+        self.place_of = PLACES[order]
 
     @rule(target=leases, who=PEOPLE)
     def take(self, who):
@@ -80,7 +90,7 @@ class QueueMachine(RuleBasedStateMachine):
         if coming_back:
             assert handout.lease.pk in coming_back
         else:
-            best = min(fresh, key=lambda task: (-task.priority, -task.served, task.pk))
+            best = min(fresh, key=lambda task: (-task.priority, self.place_of(task), task.pk))
             assert handout.lease.task_id == best.pk
             self.seen.add((best.pk, who))
         return handout.lease.pk, who

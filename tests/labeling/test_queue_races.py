@@ -13,7 +13,7 @@ from django.utils.timezone import now
 from together import at_once
 
 from labeling import queue, rankings
-from labeling.models import Judgement, Lease, Task
+from labeling.models import Judgement, LabelingSettings, Lease, Task
 from training import bulk
 from training.records import Placement
 
@@ -55,7 +55,9 @@ def work_until_nothing_is_open(annotator):
 
 
 @pytest.mark.law("Q1")
-def test_raced_hand_outs_give_each_seat_to_one_annotator(project, people):
+@pytest.mark.parametrize("order", ["served", "uniform", "score"])
+def test_raced_hand_outs_give_each_seat_to_one_annotator(project, people, order):
+    LabelingSettings.objects.update_or_create(project=project, defaults={"order": order})
     factories.TaskFactory.create_batch(24, of=project, seats=2, responses=2)
 
     handed = at_once(8, lambda number: work_until_nothing_is_open(people[number]))

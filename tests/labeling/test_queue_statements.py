@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import random
 
 import labeling_factories as factories
 import pytest
@@ -144,21 +145,31 @@ def test_picking_a_task_reads_the_index_in_the_order_of_the_hand_out(settings_of
     prompts = factories.PromptFactory.create_batch(20, project=project)
     tasks = [queue.Task(project=project, kind="ranking", prompt=prompts[n % 20], priority=n % 3) for n in range(3000)]
     queue.Task.objects.bulk_create(tasks)
-    plan = plan_of(shelves.statement_of(order, bookmarked=bookmarked), project, ada)
+    plan = plan_of(shelves.statement_of(order, connection.vendor, bookmarked=bookmarked), project, ada)
     assert INDEXES[order] in plan
     assert "Sort" not in plan
     assert "TEMP B-TREE" not in plan
 
 
 @pytest.mark.both_databases
-def test_what_an_annotator_has_done_is_passed_over_and_not_looked_at(settings_of_project, ada):
+@pytest.mark.parametrize(
+    ("order", "places"), [("served", []), ("uniform", ["lot"]), ("score", ["score"]), ("score", [])]
+)
+def test_what_an_annotator_has_done_is_passed_over_and_not_looked_at(settings_of_project, ada, order, places):
     """Older projects and the annotator's own work lie before what comes next; neither may be walked through."""
+    settings_of_project.order = order
+    settings_of_project.save()
     project = settings_of_project.project
     for each in (factories.ProjectFactory(), project):
         prompt = factories.PromptFactory(project=each)
         done = [task_of(prompt, seats_left=2, served=1) for _ in range(3000)]
         still = [task_of(prompt, seats_left=3) for _ in range(3000)]
-        bulk.write([*done, *still])
+        in_order = [*done, *still]
+        for column in places:
+            for place, task in enumerate(in_order):
+                setattr(task, column, place / 6000 if order == "uniform" else -place)
+        numbered = random.Random(1).sample(in_order, len(in_order)) if places else in_order
+        bulk.write(numbered)
     bulk.write([imports.closed_lease(project, task, ada) for task in done])
     responses = factories.ResponseFactory.create_batch(2, prompt=prompt)
     queue.link([(each, responses) for each in still[:3]])
@@ -175,13 +186,26 @@ def test_what_an_annotator_has_done_is_passed_over_and_not_looked_at(settings_of
     share, first = share_of_looking_at(3000, next_lease)
     assert share > 1
     submit(first)
-    assert Bookmark.objects.get(annotator=ada).upto == first.task_id == still[0].pk
+    assert first.task_id == still[0].pk
+    assert is_through_to(ada, still[0], still[1])
     share, second = share_of_looking_at(3000, next_lease)
     assert share < 0.05
     assert second.task_id == still[1].pk
     share, _ = share_of_looking_at(3000, lambda: submit(second))
     assert share < 0.05
-    assert Bookmark.objects.get(annotator=ada).upto == second.task_id
+    assert is_through_to(ada, still[1], still[2])
+
+
+def is_through_to(annotator, task, following):
+    """Whether their bookmark lies behind a task and before the one that follows it."""
+    mark = Bookmark.objects.get(annotator=annotator)
+    if mark.sequence == "served":
+        return mark.place == 0 and task.pk <= mark.upto < following.pk
+    place_of, lies = {
+        "uniform": (lambda each: each.lot, mark.place),
+        "score": (lambda each: -each.score, -mark.place),
+    }[mark.sequence]
+    return (place_of(task), task.pk) <= (lies, mark.upto) < (place_of(following), following.pk)
 
 
 def task_of(prompt, **seats):

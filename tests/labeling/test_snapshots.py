@@ -18,8 +18,8 @@ from hypothesis.extra.django import TestCase
 
 from labeling import imports, queue, rankings, snapshots
 from labeling.config import SnapshotConfig
-from labeling.models import Demonstration, Judgement, Placement, Prompt, Task
-from labeling.words import as_record, placements_of, read, read_plain
+from labeling.models import Demonstration, Judgement, Placement, Prompt, Settlement, Task
+from labeling.words import as_record, placements_of, places_of, plain, read, rows_of
 from training import measures, records
 from training.models import Dataset, Project
 from training.records import DemonstrationLine, PromptLine, RankingLine, read_lines
@@ -162,8 +162,9 @@ def test_words_that_are_read_together_are_the_records_that_each_is_alone(project
     assert len(alone) == 5
     whole = Task.objects.order_by("pk").first().pk, Task.objects.order_by("pk").last().pk
     assert list(read(said, *whole, names)) == alone
-    plain = [(pk, task, json.loads(json.dumps(record.plain()))) for pk, task, record in alone]
-    assert [(pk, task, json.loads(json.dumps(said))) for pk, task, said in read_plain(said, *whole, names)] == plain
+    written = [(pk, task, json.loads(json.dumps(record.plain()))) for pk, task, record in alone]
+    found = plain(rows_of(said, *whole), places_of(*whole), names)
+    assert [(pk, task, json.loads(json.dumps(said))) for pk, task, said in found] == written
     second = alone[1][1]
     assert list(read(said, second, second, names)) == [word for word in alone if word[1] == second]
 
@@ -182,6 +183,43 @@ def test_the_responses_and_prompts_of_other_projects_tasks_stay_out(project, ada
     for line, task in zip(lines, mine, strict=True):
         theirs = sorted((str(response.pk), response.text) for response in task.responses.all())
         assert [(response.id, response.text) for response in line.responses] == theirs
+
+
+@pytest.mark.django_db
+@pytest.mark.both_databases
+@pytest.mark.parametrize("asked", ["settled", "all", "merged"])
+def test_a_dataset_is_the_same_in_pieces_of_any_size(project, ada, ben, lea, tmp_path, monkeypatch, asked):
+    tasks = [factories.TaskFactory(of=project, seats=2) for _ in range(7)]
+    factories.TaskFactory(of=project)  # of which nobody says anything
+    for person in (ada, ben):
+        for ranks in ([1, 2, 2, 3], [4, 3, 2, 1], [1, 1, 1, 1], [2, 1, 3, 3], [1, 2, 3, 4], [3, 1, 2, 4]):
+            rank(person, ranks, seconds_spent=0.1)
+    settled = {str(each.pk): place for place, each in enumerate(tasks[2].responses.order_by("pk"), start=1)}
+    Settlement.objects.create(task=tasks[2], ranks=settled, by=lea)
+    whole, card = frozen(project, tmp_path / "whole", words=asked)
+    assert len(whole) == card["count"] > 5
+    for size in (1, 2, 5):
+        monkeypatch.setattr(snapshots, "BATCH", size)
+        assert frozen(project, tmp_path / str(size), words=asked) == (whole, card)
+        for name in ("data.jsonl", "revisions.json"):
+            assert (tmp_path / str(size) / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+
+
+@pytest.mark.django_db
+@pytest.mark.both_databases
+def test_a_snapshot_that_breaks_off_leaves_nothing_asked(project, ada, tmp_path, monkeypatch):
+    factories.TaskFactory.create_batch(5, of=project)
+    for _ in range(5):
+        rank(ada, [1, 2, 3, 4])
+    lines = iter([b"{}\n"])
+    monkeypatch.setattr(snapshots, "BATCH", 1)
+    monkeypatch.setattr(records, "ranking_line", lambda *_: next(lines))
+    with pytest.raises(RuntimeError) as broke:
+        frozen(project, tmp_path)
+    assert isinstance(broke.value.__cause__, StopIteration)
+    assert Judgement.objects.count() == 5
+    if connection.vendor == "postgresql":
+        assert connection.connection.info.pipeline_status == 0
 
 
 @st.composite
@@ -213,7 +251,7 @@ class RoundTrip(TestCase):
         [(line, _)] = snapshots.freeze_rankings(project, SnapshotConfig())
         there = factories.ProjectFactory(slug="elsewhere")
         assert Project.objects.count() == 2
-        assert self.texts(self.brought_in(line.to_json(), there)) == self.texts(judgement)
+        assert self.texts(self.brought_in(line.line.decode(), there)) == self.texts(judgement)
 
     def brought_in(self, text, project):
         import tempfile  # noqa: PLC0415
@@ -221,7 +259,7 @@ class RoundTrip(TestCase):
 
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "data.jsonl"
-            path.write_text(text + "\n")
+            path.write_text(text)
             imports.import_judgements(project=project, path=path, options=imports.Options())
         return Judgement.objects.get(project=project)
 

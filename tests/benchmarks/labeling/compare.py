@@ -32,6 +32,7 @@ say = partial(measuring.say, "labeling")
 ANNOTATORS = 16
 ALONE_AT_MOST = 500
 """Hand-outs of a run in which one annotator labels: the shortest queue must not become much shorter."""
+ORDERS = ("served", "uniform", "score")
 NEXT_MS = 12.0
 PROMPTS_A_SECOND = 4000.0
 FIRST_BYTE_SECONDS = 0.2
@@ -93,15 +94,17 @@ class Bench:
             ours.state(project={"slug": f"open-{count}", "tasks": size})
         overlapped = self.scaled(100_000)
         done_by_them = overlapped // 2
-        ours.state(project={"slug": "overlap", "tasks": overlapped, "seats": 3, "judged_by_first": done_by_them})
+        begun = {"tasks": overlapped, "seats": 3, "judged_by_first": done_by_them}
+        for order in ORDERS:
+            ours.state(project={"slug": order, "order": order} | begun)
         waits: dict[Any, list[float]] = {}
         compared = list(sizes)[:2]
         with ours, peer:
             there = {count: peer.project(sizes[count]) for count in compared}
             others = itertools.cycle(range(1, ANNOTATORS))  # who asks as fast as this again and again is held up
             for _ in range(self.rounds):
-                for slug in (*(f"open-{count}" for count in sizes), "overlap"):
-                    who = 0 if slug == "overlap" else next(others)
+                for slug in (*(f"open-{count}" for count in sizes), *ORDERS):
+                    who = 0 if slug in ORDERS else next(others)
                     done = self.labeled(ours, slug, 1, first=who, at_most=ALONE_AT_MOST)
                     waits.setdefault(slug, []).append(middle(done.next_ms))
                 ours.state(reset="open-1000")
@@ -114,11 +117,12 @@ class Bench:
                 say(f"next p50, one annotator, {size} open", mine, theirs, theirs / mine, None, "ms")
             bound = f"next p50, one annotator, {size} open, against its bound"
             say(bound, mine, NEXT_MS, NEXT_MS / mine, 1.0, "ms; peer: the most allowed")
-        short, long, overlap = p50["open-1000"], p50["open-1000000"], p50["overlap"]
+        short, long = p50["open-1000"], p50["open-1000000"]
         case = f"next p50, one annotator, {sizes[1_000_000]} open against {sizes[1000]}"
         say(case, long, short, short / long, round(1 / 1.15, 3), "ms; peer: ours with few open")
-        case = f"next p50 with overlap 3 for who has done {done_by_them} of {overlapped}"
-        say(case, overlap, short, short / overlap, round(1 / 1.5, 3), "ms; peer: ours with few open")
+        for order in ORDERS:
+            case = f"next p50 with overlap 3, order {order}, for who has done {done_by_them} of {overlapped}"
+            say(case, p50[order], short, short / p50[order], round(1 / 1.5, 3), "ms; peer: ours with few open")
 
     def imports(self, count: int) -> None:
         """Prompts a second, each with a task."""

@@ -1,8 +1,9 @@
 """What stands in Laurel's database before a measurement, written by Laurel's own models: `python laurel_state.py SPEC`.
 
 SPEC is a JSON object: `people` (how many annotators, and one lead), or a `project` with its `tasks`, and perhaps
-`seats`, `judged` (by all in turn) or `judged_by_first` (the annotator 0 has done so many of them); or `reset`, a
-project in which everything that was said and held is forgotten. Runs in a process of its own, on `DATABASE_URL`.
+`seats`, the `order` of the hand-out, `judged` (by all in turn) or `judged_by_first` (the annotator 0 has done so many
+of them); or `reset`, a project in which everything that was said and held is forgotten. Runs in a process of its own,
+on `DATABASE_URL`.
 """
 
 from __future__ import annotations
@@ -60,10 +61,15 @@ def annotators() -> list[User]:
 
 
 @transaction.atomic
-def add_project(slug: str, tasks: int, *, seats: int = 1, judged: int = 0, judged_by_first: int = 0) -> None:
-    """A project in which all are members, with ranking tasks of four responses; the first ones are judged."""
+def add_project(
+    slug: str, tasks: int, *, seats: int = 1, order: str = "served", judged: int = 0, judged_by_first: int = 0
+) -> None:
+    """A project in which all are members, with ranking tasks of four responses; the first ones are judged.
+
+    Which the first ones are is the same in every order of the hand-out.
+    """
     project = Project.objects.create(slug=slug, name=slug)
-    LabelingSettings.objects.create(project=project, overlap=seats)
+    LabelingSettings.objects.create(project=project, overlap=seats, order=order)
     roles = dict.fromkeys(annotators(), Membership.Role.ANNOTATOR)
     roles |= {User.objects.get(username=LEAD): Membership.Role.ADMIN}
     Membership.objects.bulk_create([Membership(project=project, user=user, role=role) for user, role in roles.items()])
@@ -80,6 +86,8 @@ def add_project(slug: str, tasks: int, *, seats: int = 1, judged: int = 0, judge
                 seats=seats,
                 seats_left=seats - (number < judged),
                 served=int(number < judged),
+                lot=number / tasks,
+                score=-number,
             )
             for number, (prompt, _) in zip(numbers, chosen, strict=True)
         ]
