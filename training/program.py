@@ -289,9 +289,9 @@ def sharing(environment: Mapping[str, str]) -> dict[str, str]:
     """What a program's environment lacks to let its threads sleep when they wait long for each other.
 
     By itself GNU's OpenMP lets them spin for milliseconds. Whoever shares the processor with a web server, a worker and
-    another trainer then waits for threads that hold a core and do nothing: a step takes six times as long on two cores
-    of which one is busy. What OpenMP does once it knows that it shares, it does from the start here; whoever runs it
-    may say otherwise.
+    another trainer then waits for threads that hold a core and do nothing: a step takes up to six times as long on two
+    cores of which one is busy. What OpenMP does once it knows that it shares, it does from the start here; whoever runs
+    it may say otherwise.
     """
     return {} if _WAITS in environment or _SPINS in environment else {_SPINS: "1000"}
 
