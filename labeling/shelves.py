@@ -171,7 +171,10 @@ def statement_of(order: str, vendor: str, *, bookmarked: bool) -> str:
 
 
 def shelves_of(sequence: Sequence) -> str:
-    """All shelves on which there is something to do, from the highest down."""
+    """All shelves on which there is something to do, from the highest down.
+
+    There may be one step only, and SQLite's COALESCE wants two things: so it gets a NULL, here and in `first_on_shelf`.
+    """
     steps = ["lower.priority < shelf.priority"]
     if not sequence.place:
         steps.insert(0, "lower.priority = shelf.priority AND lower.served < shelf.served")

@@ -21,7 +21,7 @@ class LateRun(Run):
 
 @pytest.mark.parametrize("late", [0, 1])
 @pytest.mark.parametrize("what", ["output", "savepoint"])
-def test_no_rank_waits_for_one_that_has_passed_by(tmp_path, monkeypatch, late, what):
+def test_no_rank_waits_for_one_that_has_passed_by(tmp_path, late, what):
     """The first may have written all of it before the second has even looked: both must still meet at the end."""
     meeting = threading.Barrier(2, timeout=10)
     passed, errors = [], []

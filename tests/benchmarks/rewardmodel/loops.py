@@ -79,11 +79,11 @@ def ours(spec: dict[str, Any]) -> dict[str, float]:
     device = torch.device(spec["device"])
 
     def loop(material: train.Material) -> tuple[train.Student, dict[str, float]]:
-        (leg,) = train.legs_of(material, config, seed=1)
-        student = train.begin(Path(spec["weights"]), config, leg, seed=1, device=device)
+        (leg,) = train.legs_of(material, config, seed=spec["seed"])
+        student = train.begin(Path(spec["weights"]), config, leg, seed=spec["seed"], device=device)
         clock = Clock()
         for step in range(leg.steps):
-            batch = train.batch_of(leg.material.train, config, seed=1, step=step)
+            batch = train.batch_of(leg.material.train, config, seed=spec["seed"], step=step)
             train.teach(student, batch, config, leg, lambda: False)
         return student, clock.read()
 
@@ -139,7 +139,7 @@ def trl(spec: dict[str, Any]) -> dict[str, float]:
             logging_steps=10_000,
             disable_tqdm=True,
             dataloader_drop_last=False,
-            seed=1,
+            seed=spec["seed"],
         )
         trainer = RewardTrainer(
             model=model,
