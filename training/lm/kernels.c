@@ -8,7 +8,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define LANES 16
+#ifdef __AVX512F__
+enum { LANES = 16 };
+#else
+enum { LANES = 8 };
+#endif
 #define BLOCK 128
 #define BELOW_ONE (1.0 - 0x1p-40) /* keeps a rounded threshold below the mass that it is a share of */
 #define PARALLEL _Pragma("omp parallel for schedule(static)")
@@ -158,12 +162,7 @@ void gate_backward(const float *restrict gates, const float *restrict ups, const
 /* --- Attention over segments -------------------------------------------------------------------- */
 
 /* So many numbers side by side stay in registers, in rows of a product: */
-#ifdef __AVX512F__
-enum { WIDE = 2 * LANES };
-#else
-enum { WIDE = LANES };
-#endif
-enum { HIGH = 4 };
+enum { HIGH = 6, WIDE = 2 * LANES };
 
 /* c (rows, WIDE) (+)= a (rows, k) b (k, WIDE), rows of which are so many numbers apart; a also by columns. */
 static inline __attribute__((always_inline)) void tile(const int rows, const float *a, int64_t a_row, int64_t a_column,
@@ -186,10 +185,18 @@ static void product(int64_t m, int64_t n, int64_t k, const float *a, int64_t a_r
                     int64_t b_row, float *c, int64_t c_row, int is_more) {
   int64_t j = 0;
   for (; j + WIDE <= n; j += WIDE) {
-    int64_t i = 0;
-    for (; i + HIGH <= m; i += HIGH)
-      tile(HIGH, a + i * a_row, a_row, a_column, b + j, b_row, k, c + i * c_row + j, c_row, is_more);
-    for (; i < m; i++) tile(1, a + i * a_row, a_row, a_column, b + j, b_row, k, c + i * c_row + j, c_row, is_more);
+    for (int64_t i = 0; i < m; i += HIGH) {
+      const float *from = a + i * a_row, *side = b + j;
+      float *to = c + i * c_row + j;
+      switch (m - i) { /* so that the compiler knows how many rows stay in registers */
+        case 1: tile(1, from, a_row, a_column, side, b_row, k, to, c_row, is_more); break;
+        case 2: tile(2, from, a_row, a_column, side, b_row, k, to, c_row, is_more); break;
+        case 3: tile(3, from, a_row, a_column, side, b_row, k, to, c_row, is_more); break;
+        case 4: tile(4, from, a_row, a_column, side, b_row, k, to, c_row, is_more); break;
+        case 5: tile(5, from, a_row, a_column, side, b_row, k, to, c_row, is_more); break;
+        default: tile(HIGH, from, a_row, a_column, side, b_row, k, to, c_row, is_more);
+      }
+    }
   }
   if (j < n)
     for (int64_t i = 0; i < m; i++) {
