@@ -247,23 +247,48 @@ class General:
         return logits
 
 
+class Product(Protocol):
+    """A matrix (in, out) and a bias, applied to rows (n, in)."""
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Multiply rows."""
+        ...
+
+    def add_to(self, total: Tensor, x: Tensor) -> None:
+        """Add the product to what is there already."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
-class Product:
-    """x @ matrix + bias."""
+class Plain:
+    """PyTorch's product."""
 
     matrix: Tensor
     """(in, out), laid out so that a product with few rows reads it in order."""
     bias: Tensor | None
 
     def __call__(self, x: Tensor) -> Tensor:
-        """Multiply rows (n, in)."""
         return x @ self.matrix if self.bias is None else torch.addmm(self.bias, x, self.matrix)
 
     def add_to(self, total: Tensor, x: Tensor) -> None:
-        """Add the product to what is there already."""
         total.addmm_(x, self.matrix)
         if self.bias is not None:
             total += self.bias
+
+
+@dataclass(frozen=True, slots=True)
+class Paneled:
+    """A product in machine code, which is the faster one where there are few rows."""
+
+    panels: Tensor
+    width: int
+    bias: Tensor | None
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return kernels.multiply(x, self.panels, self.width, bias=self.bias)
+
+    def add_to(self, total: Tensor, x: Tensor) -> None:
+        kernels.multiply(x, self.panels, self.width, bias=self.bias, into=total)
 
 
 @dataclass(frozen=True, slots=True)
@@ -297,8 +322,8 @@ class Fused:
 
     def prepare(self, longest: int) -> None:
         """Compute the angles of all positions below `longest`."""
-        places = torch.arange(longest, device=self.head.matrix.device).unsqueeze(0)
-        cos, sin = self.rotary(self.head.matrix[:1, :1].unsqueeze(0), places)
+        like = self.embeddings.weight[:1, :1].to(self.dtype)
+        cos, sin = self.rotary(like.unsqueeze(0), torch.arange(longest, device=like.device).unsqueeze(0))
         half = sin.shape[-1] // 2
         self.angles = (cos[0, :, :half].contiguous(), sin[0, :, :half].contiguous())
 
@@ -386,7 +411,10 @@ class Fused:
         if any(each is not None for each in biases):
             widths = [part.new_zeros(part.shape[-1]) for part, _ in parts]
             bias = torch.cat([zero if one is None else one for zero, one in zip(widths, biases, strict=True)])
-        return Product(matrix.to(self.dtype).contiguous(), None if bias is None else bias.to(self.dtype))
+        matrix, bias = matrix.to(self.dtype), None if bias is None else bias.to(self.dtype)
+        if kernels.suit(matrix):
+            return Paneled(kernels.panels_of(matrix), matrix.shape[-1], bias)
+        return Plain(matrix.contiguous(), bias)
 
 
 def _gated(both: Tensor) -> Tensor:

@@ -159,7 +159,7 @@ void gate_backward(const float *restrict gates, const float *restrict ups, const
   }
 }
 
-/* --- Attention over segments -------------------------------------------------------------------- */
+/* --- Products ----------------------------------------------------------------------------------- */
 
 /* So many numbers side by side stay in registers, in rows of a product: */
 enum { HIGH = 6, WIDE = 2 * LANES };
@@ -180,25 +180,28 @@ static inline __attribute__((always_inline)) void tile(const int rows, const flo
   for (int i = 0; i < rows; i++) memcpy(c + i * c_row, sums[i], sizeof sums[i]);
 }
 
+/* c (m, WIDE) (+)= a (m, k) b (k, WIDE). */
+static void column(int64_t m, int64_t k, const float *a, int64_t a_row, int64_t a_column, const float *b, int64_t b_row,
+                   float *c, int64_t c_row, int is_more) {
+  for (int64_t i = 0; i < m; i += HIGH, a += HIGH * a_row, c += HIGH * c_row) {
+    switch (m - i) { /* so that the compiler knows how many rows stay in registers */
+      case 1: tile(1, a, a_row, a_column, b, b_row, k, c, c_row, is_more); break;
+      case 2: tile(2, a, a_row, a_column, b, b_row, k, c, c_row, is_more); break;
+      case 3: tile(3, a, a_row, a_column, b, b_row, k, c, c_row, is_more); break;
+      case 4: tile(4, a, a_row, a_column, b, b_row, k, c, c_row, is_more); break;
+      case 5: tile(5, a, a_row, a_column, b, b_row, k, c, c_row, is_more); break;
+      default: tile(HIGH, a, a_row, a_column, b, b_row, k, c, c_row, is_more);
+    }
+  }
+}
+
 /* c (m, n) (+)= a (m, k) b (k, n). */
 static void product(int64_t m, int64_t n, int64_t k, const float *a, int64_t a_row, int64_t a_column, const float *b,
                     int64_t b_row, float *c, int64_t c_row, int is_more) {
   int64_t j = 0;
-  for (; j + WIDE <= n; j += WIDE) {
-    for (int64_t i = 0; i < m; i += HIGH) {
-      const float *from = a + i * a_row, *side = b + j;
-      float *to = c + i * c_row + j;
-      switch (m - i) { /* so that the compiler knows how many rows stay in registers */
-        case 1: tile(1, from, a_row, a_column, side, b_row, k, to, c_row, is_more); break;
-        case 2: tile(2, from, a_row, a_column, side, b_row, k, to, c_row, is_more); break;
-        case 3: tile(3, from, a_row, a_column, side, b_row, k, to, c_row, is_more); break;
-        case 4: tile(4, from, a_row, a_column, side, b_row, k, to, c_row, is_more); break;
-        case 5: tile(5, from, a_row, a_column, side, b_row, k, to, c_row, is_more); break;
-        default: tile(HIGH, from, a_row, a_column, side, b_row, k, to, c_row, is_more);
-      }
-    }
-  }
-  if (j < n)
+  for (; j + WIDE <= n; j += WIDE) column(m, k, a, a_row, a_column, b + j, b_row, c + j, c_row, is_more);
+  if (j < n && n > WIDE && !is_more) column(m, k, a, a_row, a_column, b + n - WIDE, b_row, c + n - WIDE, c_row, 0);
+  else if (j < n)
     for (int64_t i = 0; i < m; i++) {
       float *row = c + i * c_row;
       if (!is_more) memset(row + j, 0, (n - j) * sizeof *row);
@@ -206,6 +209,33 @@ static void product(int64_t m, int64_t n, int64_t k, const float *a, int64_t a_r
         for (int64_t l = j; l < n; l++) row[l] += a[i * a_row + t * a_column] * b[t * b_row + l];
     }
 }
+
+enum { PANEL = 32, TALL = 96 }; /* columns of a matrix that lie together, and rows that meet them while in the cache */
+
+/* out (m, n) (+)= x (m, k) times a matrix (k, n), plus bias (n,) unless that is null. The matrix is given as panels
+   (·, k, PANEL) of its columns. */
+void multiply(const float *restrict x, const float *restrict panels, const float *restrict bias, int64_t m, int64_t k,
+              int64_t n, int64_t is_more, float *restrict out) {
+  const int64_t wide = (n + PANEL - 1) / PANEL, tall = (m + TALL - 1) / TALL;
+  PARALLEL for (int64_t unit = 0; unit < tall * wide; unit++) {
+    const int64_t top = unit / wide * TALL, left = unit % wide * PANEL, rows = m - top < TALL ? m - top : TALL;
+    for (int64_t j = left; j < left + PANEL && j < n; j += WIDE) {
+      const int64_t columns = n - j < WIDE ? n - j : WIDE;
+      float beside[TALL * WIDE], *to = out + top * n + j, *c = columns < WIDE ? beside : to;
+      const int64_t c_row = columns < WIDE ? WIDE : n;
+      if (bias)
+        for (int64_t i = 0; i < rows; i++)
+          for (int64_t l = 0; l < columns; l++) c[i * c_row + l] = bias[j + l] + (is_more ? to[i * n + l] : 0.0f);
+      else if (c != to && is_more)
+        for (int64_t i = 0; i < rows; i++) memcpy(c + i * c_row, to + i * n, columns * sizeof *c);
+      column(rows, k, x + top * k, k, 1, panels + left * k + j - left, PANEL, c, c_row, is_more || bias);
+      if (c != to)
+        for (int64_t i = 0; i < rows; i++) memcpy(to + i * n, c + i * c_row, columns * sizeof *c);
+    }
+  }
+}
+
+/* --- Attention over segments -------------------------------------------------------------------- */
 
 /* A segment of queries sees all of one segment of keys (of none, if it has no length) and, up to itself, another. */
 typedef struct {
@@ -386,30 +416,6 @@ void attend_backward(const float *restrict query, const float *restrict key, con
 
 /* --- One step of sampling ---------------------------------------------------------------------- */
 
-/* out (n,) = query (depth,) times keys (depth, ·) in rows of `stride` numbers. */
-static void scores(const float *restrict query, const float *restrict keys, int64_t depth, int64_t stride, int64_t n,
-                   float *restrict out) {
-  enum { MANY = 4 * LANES };
-  int64_t p = 0;
-  for (; p + MANY <= n; p += MANY) {
-    float sum[MANY] = {0};
-    for (int64_t d = 0; d < depth; d++)
-      for (int i = 0; i < MANY; i++) sum[i] += query[d] * keys[d * stride + p + i];
-    memcpy(out + p, sum, sizeof sum);
-  }
-  for (; p + LANES <= n; p += LANES) {
-    float sum[LANES] = {0};
-    for (int64_t d = 0; d < depth; d++)
-      for (int i = 0; i < LANES; i++) sum[i] += query[d] * keys[d * stride + p + i];
-    memcpy(out + p, sum, sizeof sum);
-  }
-  if (p < n) {
-    memset(out + p, 0, (n - p) * sizeof *out);
-    for (int64_t d = 0; d < depth; d++)
-      for (int64_t i = p; i < n; i++) out[i] += query[d] * keys[d * stride + i];
-  }
-}
-
 /* out (n,) = query (depth,) times keys (n, depth). */
 static void scores_of_rows(const float *restrict query, const float *restrict keys, int64_t depth, int64_t n,
                            float *restrict out) {
@@ -432,60 +438,70 @@ static void scores_of_rows(const float *restrict query, const float *restrict ke
   }
 }
 
+/* out (many LANES,) += weights (n,) times the first columns of values (n, depth). */
+static inline __attribute__((always_inline)) void add_some(const int many, const float *weights, const float *values,
+                                                           int64_t depth, int64_t n, float *out) {
+  vector sums[8];
+  for (int i = 0; i < many; i++) sums[i] = load(out + i * LANES);
+  for (int64_t p = 0; p < n; p++)
+    for (int i = 0; i < many; i++) sums[i] += weights[p] * load(values + p * depth + i * LANES);
+  for (int i = 0; i < many; i++) store(out + i * LANES, sums[i]);
+}
+
 /* out (depth,) += weights (n,) times values (n, depth). */
-static void add_weighted(const float *restrict weights, const float *restrict values, int64_t depth, int64_t n,
-                         float *restrict out) {
-  enum { MANY = 2 * LANES };
+static void add_weighted(const float *weights, const float *values, int64_t depth, int64_t n, float *out) {
   int64_t d = 0;
-  for (; d + MANY <= depth; d += MANY) {
-    float sum[MANY];
-    memcpy(sum, out + d, sizeof sum);
-    for (int64_t p = 0; p < n; p++)
-      for (int i = 0; i < MANY; i++) sum[i] += weights[p] * values[p * depth + d + i];
-    memcpy(out + d, sum, sizeof sum);
-  }
+  for (; d + 8 * LANES <= depth; d += 8 * LANES) add_some(8, weights, values + d, depth, n, out + d);
+  for (; d + 4 * LANES <= depth; d += 4 * LANES) add_some(4, weights, values + d, depth, n, out + d);
+  for (; d + LANES <= depth; d += LANES) add_some(1, weights, values + d, depth, n, out + d);
   if (d < depth)
     for (int64_t p = 0; p < n; p++)
       for (int64_t i = d; i < depth; i++) out[i] += weights[p] * values[p * depth + i];
 }
 
 /* One new token a row: query (n, heads, depth), key and value (n, key_heads, depth), whose rows are so many numbers
-   apart. They lie in the order of their cells; `first` says, for each slot and the end, its first row. */
+   apart. They lie in the order of their cells; `first` says, for each slot and the end, its first row. The queries of a
+   slot's rows meet the keys and values of its prompt together. */
 void attend_step(const float *restrict query, int64_t query_stride, const float *restrict key, int64_t key_stride,
                  const float *restrict value, int64_t value_stride, int64_t heads, int64_t key_heads, int64_t depth,
                  const int64_t *restrict cells, const int64_t *restrict first, int64_t slots, int64_t responses,
                  const int64_t *restrict lengths, const int64_t *restrict columns, const float *restrict prompt_keys,
                  const float *restrict prompt_values, int64_t prompt_tokens, float *restrict own_keys,
                  float *restrict own_values, int64_t new_tokens, float scaling, float *restrict out) {
-  const int64_t groups = heads / key_heads;
+  const int64_t sharing = heads / key_heads;
   PARALLEL for (int64_t unit = 0; unit < slots * key_heads; unit++) {
     const int64_t slot = unit / key_heads, head = unit % key_heads, before = lengths[slot], at = columns[slot];
-    const int64_t count = before + at + 1;
-    if (first[slot] == first[slot + 1]) continue;
-    float *weights = malloc((count + depth) * sizeof *weights), *asked = weights + count;
-    for (int64_t row = first[slot]; row < first[slot + 1]; row++) {
-      const int64_t cell = unit * responses + cells[row] - slot * responses;
+    const int64_t many = (first[slot + 1] - first[slot]) * sharing, count = before + at + 1;
+    if (!many) continue;
+    float *asked = malloc(many * (count + 2 * depth) * sizeof *asked);
+    float *seen = asked + many * depth, *shares = seen + many * depth;
+    for (int64_t i = 0; i < many; i++) {
+      const float *from = query + (first[slot] + i / sharing) * query_stride + (head * sharing + i % sharing) * depth;
+      for (int64_t d = 0; d < depth; d++) asked[i * depth + d] = from[d] * scaling;
+    }
+    product(many, before, depth, asked, depth, 1, prompt_keys + unit * depth * prompt_tokens, prompt_tokens, shares,
+            count, 0);
+    for (int64_t i = 0; i < many; i++) {
+      const int64_t row = first[slot] + i / sharing, cell = unit * responses + cells[row] - slot * responses;
       float *keys = own_keys + cell * depth * new_tokens, *values = own_values + cell * depth * new_tokens;
       memcpy(keys + at * depth, key + row * key_stride + head * depth, depth * sizeof *keys);
       memcpy(values + at * depth, value + row * value_stride + head * depth, depth * sizeof *values);
-      for (int64_t h = head * groups; h < (head + 1) * groups; h++) {
-        float *seen = out + (row * heads + h) * depth;
-        for (int64_t d = 0; d < depth; d++) asked[d] = query[row * query_stride + h * depth + d] * scaling;
-        scores(asked, prompt_keys + unit * depth * prompt_tokens, depth, prompt_tokens, before, weights);
-        scores_of_rows(asked, keys, depth, at + 1, weights + before);
-        const float most = largest(weights, count);
-        float total = 0;
-        for (int64_t p = 0; p < count; p++) {
-          weights[p] = exponential(weights[p] - most);
-          total += weights[p];
-        }
-        memset(seen, 0, depth * sizeof *seen);
-        add_weighted(weights, prompt_values + unit * depth * prompt_tokens, depth, before, seen);
-        add_weighted(weights + before, values, depth, at + 1, seen);
-        for (int64_t d = 0; d < depth; d++) seen[d] /= total;
+      float *share = shares + i * count, total = 0;
+      scores_of_rows(asked + i * depth, keys, depth, at + 1, share + before);
+      const float most = largest(share, count);
+      for (int64_t p = 0; p < count; p++) {
+        share[p] = exponential(share[p] - most);
+        total += share[p];
       }
+      for (int64_t p = 0; p < count; p++) share[p] /= total;
     }
-    free(weights);
+    product(many, depth, before, shares, count, 1, prompt_values + unit * depth * prompt_tokens, depth, seen, depth, 0);
+    for (int64_t i = 0; i < many; i++) {
+      const int64_t row = first[slot] + i / sharing, cell = unit * responses + cells[row] - slot * responses;
+      add_weighted(shares + i * count + before, own_values + cell * depth * new_tokens, depth, at + 1, seen + i * depth);
+      memcpy(out + (row * heads + head * sharing + i % sharing) * depth, seen + i * depth, depth * sizeof *seen);
+    }
+    free(asked);
   }
 }
 

@@ -45,6 +45,7 @@ LOOPS = {
     "turn": "siiiirrofsi",
     "gate_forward": "sisiiir",
     "gate_backward": "rrrirr",
+    "multiply": "rrriiiir",
     "attend": "rrriiiooifr",
     "attend_backward": "rrrriiiooifrrr",
     "attend_step": "sisisi" + "iiiooiioo" + "rrirri" + "fr",
@@ -54,6 +55,8 @@ LOOPS = {
 """What each of them is given, in its order."""
 PARTS = 16
 """Parts that `norm_backward` sums over rows in."""
+PANEL = 32
+"""Columns of a matrix that `multiply` reads together."""
 logger = logging.getLogger(__name__)
 
 
@@ -127,6 +130,28 @@ def gate_backward(gates: Tensor, ups: Tensor, slope: Tensor) -> tuple[Tensor, Te
     of_gates, of_ups = torch.empty_like(gates), torch.empty_like(ups)
     _run("gate_backward", gates, ups, slope.contiguous(), gates.numel(), of_gates, of_ups)
     return of_gates, of_ups
+
+
+def panels_of(matrix: Tensor) -> Tensor:
+    """Lay a matrix (k, n) out as `multiply` reads it: panels (⌈n / PANEL⌉, k, PANEL), with zeros beyond its columns."""
+    k, n = matrix.shape
+    panels = matrix.new_zeros(-(-n // PANEL), k, PANEL)
+    whole = n // PANEL
+    panels[:whole] = matrix[:, : whole * PANEL].reshape(k, whole, PANEL).transpose(0, 1)
+    if n % PANEL:
+        panels[-1, :, : n % PANEL] = matrix[:, whole * PANEL :]
+    return panels
+
+
+def multiply(x: Tensor, panels: Tensor, n: int, *, bias: Tensor | None = None, into: Tensor | None = None) -> Tensor:
+    """Multiply rows x (m, k) with a matrix (k, n) that lies in panels, and add bias (n,); `into` (m, n) is added to.
+
+    Each row's result is the same whatever other rows there are. For few rows: with many, PyTorch's product is as fast.
+    """
+    x = x.contiguous()
+    out = x.new_empty(len(x), n) if into is None else into
+    _run("multiply", x, panels, bias, *x.shape, n, into is not None, out)
+    return out
 
 
 def attend(heads: tuple[Tensor, Tensor, Tensor], looks: tuple[Tensor, Tensor], scaling: float) -> Tensor:

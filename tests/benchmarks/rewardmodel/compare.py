@@ -3,7 +3,8 @@
 Both start from the same weights and see the same rankings in the same number of optimiser steps with the same AdamW;
 only their loops are timed, interleaved, in processes of their own; medians are said. TRL runs from its own package in
 an environment of its own, in float32 without gradient checkpointing (its default is ten times slower on processors)
-and with the batch size that is its fastest here. Says a JSON line a figure.
+and accumulates a step's gradients over batches of the size that is its fastest here. A step is of eight prompts, and
+of one beside it, where moving the weights costs both a larger share. Says a JSON line a figure.
 
     python tests/benchmarks/rewardmodel/compare.py [--rounds 5] [--only CASE …] [--device cuda]
 """
@@ -33,6 +34,8 @@ say = partial(measuring.say, "rewardmodel")
 LOOPS = Path(__file__).with_name("loops.py")
 K = 4
 PAIRS = K * (K - 1) // 2
+STEP, SMALL_STEP, MANY_STEPS = 8, 1, 2
+"""Prompts of an optimiser step: of what is timed, of what is timed beside it, and where accuracy is compared."""
 SEED, SEEDS = 1, (1, 2, 3)
 """Of what is timed, and of what is compared in accuracy: one run cannot tell two of these apart."""
 
@@ -108,40 +111,42 @@ class Bench:
     def __init__(self, rounds: int, device: str, scale: float) -> None:
         self.rounds, self.device, self.scale = rounds, device, scale
         self.bfloat16 = device != "cpu"
-        self._steps: dict[str, int] = {}
+        self._batches: dict[tuple[str, int], int] = {}
 
-    def spec(self, family: str, size: str, count: int, **more: Any) -> dict[str, Any]:
+    def spec(self, family: str, size: str, count: int, step: int = STEP, **more: Any) -> dict[str, Any]:
+        count = max(step, round(count * self.scale) // step * step)
+        return self._without_batch(family, size, count, step) | {"pairs_a_batch": self.best_batch(size, step)} | more
+
+    def _without_batch(self, family: str, size: str, count: int, step: int) -> dict[str, Any]:
         return {
             "weights": str(weights(family, size)),
             "device": self.device,
             "bfloat16": self.bfloat16,
             "seed": SEED,
-            "prompts_a_step": self.prompts_a_step(size),
-            "train": {"count": max(4, round(count * self.scale)), "responses": K, "seed": 1},
-        } | more
+            "prompts_a_step": step,
+            "train": {"count": count, "responses": K, "seed": 1},
+        }
 
-    def prompts_a_step(self, size: str) -> int:
-        """Prompts of a step, so that their pairs make the batch that TRL is fastest with."""
-        if size not in self._steps:
-            tell(f"TRL's best batch size at {size}:")
-            choices = (1, 2, 4) if self.device == "cpu" else (4, 8, 16)
-            train = {"count": max(choices) * 2, "responses": K, "seed": 2}
+    def best_batch(self, size: str, step: int) -> int:
+        """Pairs that TRL computes at once when it is fastest, of those that make up a step."""
+        if (size, step) not in self._batches:
+            tell(f"TRL's best batch size at {size}, {step} prompts a step:")
+            shares = (1, 2, 4) if self.device == "cpu" else (4, 8, 16)
+            choices = [prompts * PAIRS for prompts in shares if prompts <= step]
+            spec = self._without_batch("llama", size, STEP, step)
             seconds = {}
-            for prompts in choices:
-                spec = {"weights": str(weights("llama", size)), "device": self.device, "bfloat16": self.bfloat16}
-                spec["seed"] = SEED
-                said = run("trl", spec | {"prompts_a_step": prompts, "train": train})
-                seconds[prompts] = said["seconds"]
-            self._steps[size] = min(seconds, key=lambda prompts: seconds[prompts])
-            tell(f"  {self._steps[size] * PAIRS} pairs")
-        return self._steps[size]
+            for pairs in choices if len(choices) > 1 else ():
+                seconds[pairs] = run("trl", spec | {"pairs_a_batch": pairs})["seconds"]
+            self._batches[size, step] = min(seconds, key=seconds.__getitem__, default=choices[0])
+            tell(f"  {self._batches[size, step]} pairs")
+        return self._batches[size, step]
 
-    def speed(self, size: str, goal: float, count: int) -> None:
+    def speed(self, size: str, goal: float, count: int, step: int = STEP) -> None:
         """Rankings a second, memory and useful operations."""
-        spec = self.spec("llama", size, count)
+        spec = self.spec("llama", size, count, step)
         ours, theirs = compare(spec, self.rounds)
         count = spec["train"]["count"]
-        note = f"{size}, {spec['prompts_a_step']} prompts a step"
+        note = f"{size}, {step} prompts a step"
         ratio = theirs["seconds"] / ours["seconds"]
         say(f"speed {note}", count / ours["seconds"], count / theirs["seconds"], ratio, goal, "rankings/s")
         memory = theirs["bytes"] / ours["bytes"]
@@ -152,7 +157,7 @@ class Bench:
 
     def accuracy(self, size: str, count: int) -> None:
         """Held-out accuracy of both after the same data, as means over seeds, and the error of the difference."""
-        spec = self.spec("llama", size, count, test={"count": 200, "responses": K, "seed": 3})
+        spec = self.spec("llama", size, count, MANY_STEPS, test={"count": 200, "responses": K, "seed": 3})
         found = {which: [run(which, spec | {"seed": seed})["accuracy"] for seed in SEEDS] for which in ("ours", "trl")}
         ours, theirs = map(statistics.fmean, found.values())
         error = sum(statistics.variance(each) / len(SEEDS) for each in found.values()) ** 0.5
@@ -180,7 +185,7 @@ class Bench:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=5, help="runs of each loop, of which the median counts")
-    parser.add_argument("--only", nargs="*", default=[], metavar="CASE", help="14m, 2m, accuracy, growth, families")
+    parser.add_argument("--only", nargs="*", default=[], metavar="CASE", help="14m 2m small accuracy growth families")
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
     parser.add_argument(
         "--scale", type=float, default=1.0, help="share of the rankings; small ones prove only that it runs"
@@ -189,11 +194,12 @@ def main() -> None:
     HOME.mkdir(parents=True, exist_ok=True)
     bench = Bench(options.rounds, options.device, options.scale)
     cases = {
-        "14m": lambda: bench.speed("14m", 10.0, 8),
-        "2m": lambda: bench.speed("2m", 12.0, 16),
+        "14m": lambda: bench.speed("14m", 10.0, 16),
+        "2m": lambda: bench.speed("2m", 12.0, 64),
+        "small": lambda: (bench.speed("14m", 10.0, 8, SMALL_STEP), bench.speed("2m", 12.0, 32, SMALL_STEP)),
         "accuracy": lambda: bench.accuracy("2m", 256),
-        "growth": lambda: bench.growth("14m", 8),
-        "families": lambda: bench.families("2m", 16),
+        "growth": lambda: bench.growth("14m", 16),
+        "families": lambda: bench.families("2m", 32),
     }
     if options.device == "cuda":
         cases = {"500m": lambda: bench.speed("500m", 10.0, 64), "growth": lambda: bench.growth("500m", 64)}

@@ -8,6 +8,7 @@ and one step was taken by a model that is thrown away.
 from __future__ import annotations
 
 import json
+import math
 import random
 import sys
 import warnings
@@ -63,13 +64,12 @@ def ours(spec: dict[str, Any]) -> dict[str, float]:
 
     config = RewardModelConfig(
         batch_prompts=spec["prompts_a_step"],
-        micro_batch_tokens=spec.get("micro_batch_tokens", 8192),
+        micro_batch_tokens=2048,
         learning_rate=RATE,
         warmup_share=0.0,
         floor=1.0,
         beta2=0.999,
         weight_decay=0.0,
-        heads=spec.get("heads", 0),
         precision="bfloat16" if spec["bfloat16"] else "float32",
         max_tokens=1024,
     )
@@ -114,8 +114,7 @@ def trl(spec: dict[str, Any]) -> dict[str, float]:
         ]
         return Dataset.from_list(rows)
 
-    responses = spec["train"]["responses"]
-    size = spec.get("pairs_a_step") or spec["prompts_a_step"] * responses * (responses - 1) // 2
+    pairs_a_prompt = math.comb(spec["train"]["responses"], 2)
     lines = rankings(**spec["train"])
 
     def loop(lines: list[dict[str, Any]]) -> tuple[Any, dict[str, float]]:
@@ -124,7 +123,8 @@ def trl(spec: dict[str, Any]) -> dict[str, float]:
         )
         arguments = RewardConfig(
             output_dir=spec["scratch"],
-            per_device_train_batch_size=size,
+            per_device_train_batch_size=spec["pairs_a_batch"],
+            gradient_accumulation_steps=spec["prompts_a_step"] * pairs_a_prompt // spec["pairs_a_batch"],
             num_train_epochs=1,
             learning_rate=RATE,
             lr_scheduler_type="constant",
@@ -152,7 +152,7 @@ def trl(spec: dict[str, Any]) -> dict[str, float]:
         trainer.train()
         return trainer, clock.read()
 
-    loop(lines[: max(1, size // (responses * (responses - 1) // 2))])
+    loop(lines[: spec["prompts_a_step"]])
     at_rest = rest()
     trainer, times = loop(lines)
     said = times | {"bytes": peak() - at_rest}
