@@ -129,6 +129,11 @@ class Step:
         self._write(own, key, value)
         return self._attend(query, prompt, own, scaling)
 
+    def run(self, layer: int, x: Tensor, what: kernels.LayerStep, turn: tuple[Tensor, Tensor, Tensor]) -> None:
+        """Let the states x (n, width) of the rows go through a whole layer, in machine code and in place."""
+        slots, prompt, own = (self.lengths, self.columns), self.cache.prompt[layer], self.cache.own[layer]
+        kernels.layer_step_(x, what, turn=turn, cells=self.cells, slots=slots, prompt=prompt, own=own)
+
     @cached_property
     def cells(self) -> Tensor:
         """(n,) the cell of each row."""
@@ -268,9 +273,11 @@ class Plain:
     bias: Tensor | None
 
     def __call__(self, x: Tensor) -> Tensor:
+        """Multiply rows."""
         return x @ self.matrix if self.bias is None else torch.addmm(self.bias, x, self.matrix)
 
     def add_to(self, total: Tensor, x: Tensor) -> None:
+        """Add the product to what is there already."""
         total.addmm_(x, self.matrix)
         if self.bias is not None:
             total += self.bias
@@ -280,15 +287,15 @@ class Plain:
 class Paneled:
     """A product in machine code, which is the faster one where there are few rows."""
 
-    panels: Tensor
-    width: int
-    bias: Tensor | None
+    matrix: kernels.Matrix
 
     def __call__(self, x: Tensor) -> Tensor:
-        return kernels.multiply(x, self.panels, self.width, bias=self.bias)
+        """Multiply rows."""
+        return kernels.multiply(x, self.matrix)
 
     def add_to(self, total: Tensor, x: Tensor) -> None:
-        kernels.multiply(x, self.panels, self.width, bias=self.bias, into=total)
+        """Add the product to what is there already."""
+        kernels.multiply(x, self.matrix, into=total)
 
 
 @dataclass(frozen=True, slots=True)
@@ -301,6 +308,10 @@ class Layer:
     down: Product
     head_norm: Tensor | None
     """(H + H_kv, D): weights of the norm of each head's query and key, where the model has one."""
+
+    def matrices(self) -> Any:
+        """Give the four of them as machine code reads them; they must be."""
+        return tuple(each.matrix for each in (self.qkv, self.out, self.gate_up, self.down))  # type: ignore[attr-defined]
 
 
 class Fused:
@@ -335,6 +346,8 @@ class Fused:
     def _logits(self, ids: Tensor, positions: Tensor, layout: Layout, keep: Tensor | None) -> Tensor:
         n, T = ids.shape
         x = self.embeddings(ids).to(self.dtype).view(n * T, -1)
+        if isinstance(layout, Step) and kernels.suit(x):
+            return self._step(x, positions, layout)
         turn = self._rotation(positions)
         last = None if keep is None else torch.arange(n, device=ids.device) * T + keep
         for number, layer in enumerate(self.layers):
@@ -352,6 +365,14 @@ class Fused:
                 x, seen = x[last], seen[last]  # nobody reads what the last layer says of the tokens before
             layer.out.add_to(x, seen)
             layer.down.add_to(x, _gated(layer.gate_up(self._norm(x))))
+        return self.head(self._norm(x))
+
+    def _step(self, x: Tensor, positions: Tensor, step: Step) -> Tensor:
+        """Logits (n, V) after one new token a row, whose states x (n, width) are, each layer in one piece."""
+        assert self.angles is not None  # noqa: S101 - prepare comes first
+        turn = (*self.angles, positions.reshape(-1))
+        for number, layer in enumerate(self.layers):
+            step.run(number, x, kernels.LayerStep(layer.matrices(), layer.head_norm, self.eps, self.scaling), turn)
         return self.head(self._norm(x))
 
     def _heads(self, layer: Layer, x: Tensor, turn: Callable[[Tensor], Tensor]) -> tuple[Tensor, Tensor, Tensor]:
@@ -413,7 +434,7 @@ class Fused:
             bias = torch.cat([zero if one is None else one for zero, one in zip(widths, biases, strict=True)])
         matrix, bias = matrix.to(self.dtype), None if bias is None else bias.to(self.dtype)
         if kernels.suit(matrix):
-            return Paneled(kernels.panels_of(matrix), matrix.shape[-1], bias)
+            return Paneled(kernels.matrix_of(matrix, bias))
         return Plain(matrix.contiguous(), bias)
 
 

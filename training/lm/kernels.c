@@ -16,6 +16,9 @@ enum { LANES = 8 };
 #define BLOCK 128
 #define BELOW_ONE (1.0 - 0x1p-40) /* keeps a rounded threshold below the mass that it is a share of */
 #define PARALLEL _Pragma("omp parallel for schedule(static)")
+#define TOGETHER _Pragma("omp parallel") /* all threads run what follows, and share the loops that are */
+#define SHARED _Pragma("omp for schedule(static)")
+#define INLINE inline __attribute__((always_inline)) /* so that constants that it is called with stay such */
 
 /* e^x within 3e-7 of it; 0 below -87, above 88 as at 88. The polynomial is that of Cephes' expf. */
 static inline float exponential(float x) {
@@ -72,9 +75,10 @@ enum { PARTS = 16 }; /* rows that are summed apart, so that sums do not depend o
 
 /* total = x + added, unless there is nothing to add (null); out = weight total / r, r the root of the mean square by
    rows; inverse (n,) = 1 / r. weight and inverse may be null. */
-void norm_forward(const float *restrict x, const float *restrict added, const float *restrict weight, int64_t n,
-                  int64_t width, float epsilon, float *restrict total, float *restrict out, float *restrict inverse) {
-  PARALLEL for (int64_t i = 0; i < n; i++) {
+static void shared_norm_forward(const float *restrict x, const float *restrict added, const float *restrict weight,
+                                int64_t n, int64_t width, float epsilon, float *restrict total, float *restrict out,
+                                float *restrict inverse) {
+  SHARED for (int64_t i = 0; i < n; i++) {
     const float *row = x + i * width;
     if (added) {
       float *sums = total + i * width;
@@ -90,6 +94,11 @@ void norm_forward(const float *restrict x, const float *restrict added, const fl
     else
       for (int64_t j = 0; j < width; j++) out[i * width + j] = row[j] * share;
   }
+}
+
+void norm_forward(const float *restrict x, const float *restrict added, const float *restrict weight, int64_t n,
+                  int64_t width, float epsilon, float *restrict total, float *restrict out, float *restrict inverse) {
+  TOGETHER shared_norm_forward(x, added, weight, n, width, epsilon, total, out, inverse);
 }
 
 /* of_x = (weight slope - x mean(weight slope x) inverse²) inverse, plus the slope of the sum itself unless that is
@@ -117,10 +126,11 @@ void norm_backward(const float *restrict x, const float *restrict weight, const 
 /* Rotate the pairs (j, j + depth/2) of the first heads of each row of x into out, which may be x; way 1 turns, -1 turns
    back. Rows of x and out are so many numbers apart. Angles (·, depth/2) are those of the row's place, or of the row
    itself where there are no places (null). */
-void turn(const float *x, int64_t x_row, int64_t n, int64_t heads, int64_t depth, const float *restrict cosines,
-          const float *restrict sines, const int64_t *restrict places, float way, float *out, int64_t out_row) {
+static void shared_turn(const float *x, int64_t x_row, int64_t n, int64_t heads, int64_t depth,
+                        const float *restrict cosines, const float *restrict sines, const int64_t *restrict places,
+                        float way, float *out, int64_t out_row) {
   const int64_t half = depth / 2;
-  PARALLEL for (int64_t i = 0; i < n; i++) {
+  SHARED for (int64_t i = 0; i < n; i++) {
     const int64_t place = places ? places[i] : i;
     const float *c = cosines + place * half, *s = sines + place * half;
     for (int64_t h = 0; h < heads; h++) {
@@ -141,13 +151,23 @@ void turn(const float *x, int64_t x_row, int64_t n, int64_t heads, int64_t depth
   }
 }
 
+void turn(const float *x, int64_t x_row, int64_t n, int64_t heads, int64_t depth, const float *restrict cosines,
+          const float *restrict sines, const int64_t *restrict places, float way, float *out, int64_t out_row) {
+  TOGETHER shared_turn(x, x_row, n, heads, depth, cosines, sines, places, way, out, out_row);
+}
+
 /* out (n, width) = silu(gates) ups; their rows are so many numbers apart. */
-void gate_forward(const float *restrict gates, int64_t gates_row, const float *restrict ups, int64_t ups_row, int64_t n,
-                  int64_t width, float *restrict out) {
-  PARALLEL for (int64_t i = 0; i < n; i++) {
+static void shared_gate_forward(const float *restrict gates, int64_t gates_row, const float *restrict ups,
+                                int64_t ups_row, int64_t n, int64_t width, float *restrict out) {
+  SHARED for (int64_t i = 0; i < n; i++) {
     const float *one = gates + i * gates_row, *other = ups + i * ups_row;
     for (int64_t j = 0; j < width; j++) out[i * width + j] = one[j] * sigmoid(one[j]) * other[j];
   }
+}
+
+void gate_forward(const float *restrict gates, int64_t gates_row, const float *restrict ups, int64_t ups_row, int64_t n,
+                  int64_t width, float *restrict out) {
+  TOGETHER shared_gate_forward(gates, gates_row, ups, ups_row, n, width, out);
 }
 
 void gate_backward(const float *restrict gates, const float *restrict ups, const float *restrict slope, int64_t n,
@@ -164,16 +184,16 @@ void gate_backward(const float *restrict gates, const float *restrict ups, const
 /* So many numbers side by side stay in registers, in rows of a product: */
 enum { HIGH = 6, WIDE = 2 * LANES };
 
-/* c (rows, WIDE) (+)= a (rows, k) b (k, WIDE), rows of which are so many numbers apart; a also by columns. */
-static inline __attribute__((always_inline)) void tile(const int rows, const float *a, int64_t a_row, int64_t a_column,
-                                                       const float *b, int64_t b_row, int64_t k, float *c,
-                                                       int64_t c_row, int is_more) {
+/* c (rows, WIDE) (+)= a (rows, k) b (k, WIDE), rows of which are so many numbers apart; a also by columns, and b where
+   one vector ends and the next begins. */
+static INLINE void tile(const int rows, const float *a, int64_t a_row, int64_t a_column, const float *b, int64_t b_row,
+                        int64_t b_vector, int64_t k, float *c, int64_t c_row, int is_more) {
   vector sums[HIGH][WIDE / LANES];
   for (int i = 0; i < rows; i++)
     for (int j = 0; j < WIDE / LANES; j++) sums[i][j] = is_more ? load(c + i * c_row + j * LANES) : (vector){0};
   for (int64_t t = 0; t < k; t++) {
     vector side[WIDE / LANES];
-    for (int j = 0; j < WIDE / LANES; j++) side[j] = load(b + t * b_row + j * LANES);
+    for (int j = 0; j < WIDE / LANES; j++) side[j] = load(b + t * b_row + j * b_vector);
     for (int i = 0; i < rows; i++)
       for (int j = 0; j < WIDE / LANES; j++) sums[i][j] += a[i * a_row + t * a_column] * side[j];
   }
@@ -182,15 +202,15 @@ static inline __attribute__((always_inline)) void tile(const int rows, const flo
 
 /* c (m, WIDE) (+)= a (m, k) b (k, WIDE). */
 static void column(int64_t m, int64_t k, const float *a, int64_t a_row, int64_t a_column, const float *b, int64_t b_row,
-                   float *c, int64_t c_row, int is_more) {
+                   int64_t b_vector, float *c, int64_t c_row, int is_more) {
   for (int64_t i = 0; i < m; i += HIGH, a += HIGH * a_row, c += HIGH * c_row) {
     switch (m - i) { /* so that the compiler knows how many rows stay in registers */
-      case 1: tile(1, a, a_row, a_column, b, b_row, k, c, c_row, is_more); break;
-      case 2: tile(2, a, a_row, a_column, b, b_row, k, c, c_row, is_more); break;
-      case 3: tile(3, a, a_row, a_column, b, b_row, k, c, c_row, is_more); break;
-      case 4: tile(4, a, a_row, a_column, b, b_row, k, c, c_row, is_more); break;
-      case 5: tile(5, a, a_row, a_column, b, b_row, k, c, c_row, is_more); break;
-      default: tile(HIGH, a, a_row, a_column, b, b_row, k, c, c_row, is_more);
+      case 1: tile(1, a, a_row, a_column, b, b_row, b_vector, k, c, c_row, is_more); break;
+      case 2: tile(2, a, a_row, a_column, b, b_row, b_vector, k, c, c_row, is_more); break;
+      case 3: tile(3, a, a_row, a_column, b, b_row, b_vector, k, c, c_row, is_more); break;
+      case 4: tile(4, a, a_row, a_column, b, b_row, b_vector, k, c, c_row, is_more); break;
+      case 5: tile(5, a, a_row, a_column, b, b_row, b_vector, k, c, c_row, is_more); break;
+      default: tile(HIGH, a, a_row, a_column, b, b_row, b_vector, k, c, c_row, is_more);
     }
   }
 }
@@ -199,8 +219,8 @@ static void column(int64_t m, int64_t k, const float *a, int64_t a_row, int64_t 
 static void product(int64_t m, int64_t n, int64_t k, const float *a, int64_t a_row, int64_t a_column, const float *b,
                     int64_t b_row, float *c, int64_t c_row, int is_more) {
   int64_t j = 0;
-  for (; j + WIDE <= n; j += WIDE) column(m, k, a, a_row, a_column, b + j, b_row, c + j, c_row, is_more);
-  if (j < n && n > WIDE && !is_more) column(m, k, a, a_row, a_column, b + n - WIDE, b_row, c + n - WIDE, c_row, 0);
+  for (; j + WIDE <= n; j += WIDE) column(m, k, a, a_row, a_column, b + j, b_row, LANES, c + j, c_row, is_more);
+  if (j < n && n > WIDE && !is_more) column(m, k, a, a_row, a_column, b + n - WIDE, b_row, LANES, c + n - WIDE, c_row, 0);
   else if (j < n)
     for (int64_t i = 0; i < m; i++) {
       float *row = c + i * c_row;
@@ -210,29 +230,33 @@ static void product(int64_t m, int64_t n, int64_t k, const float *a, int64_t a_r
     }
 }
 
-enum { PANEL = 32, TALL = 96 }; /* columns of a matrix that lie together, and rows that meet them while in the cache */
+enum { PANEL = 16, TALL = 96 }; /* columns of a matrix that lie together, and rows that meet them while in the cache */
 
 /* out (m, n) (+)= x (m, k) times a matrix (k, n), plus bias (n,) unless that is null. The matrix is given as panels
-   (·, k, PANEL) of its columns. */
+   (·, k, PANEL) of its columns, an even number of them. */
+static void shared_multiply(const float *restrict x, const float *restrict panels, const float *restrict bias,
+                            int64_t m, int64_t k, int64_t n, int64_t is_more, float *restrict out) {
+  const int64_t wide = (n + WIDE - 1) / WIDE, tall = (m + TALL - 1) / TALL;
+  SHARED for (int64_t unit = 0; unit < tall * wide; unit++) {
+    const int64_t top = unit / wide * TALL, rows = m - top < TALL ? m - top : TALL;
+    const int64_t left = unit % wide * WIDE, columns = n - left < WIDE ? n - left : WIDE;
+    float beside[TALL * WIDE], *to = out + top * n + left, *c = columns < WIDE ? beside : to;
+    const int64_t c_row = columns < WIDE ? WIDE : n;
+    if (bias)
+      for (int64_t i = 0; i < rows; i++)
+        for (int64_t j = 0; j < columns; j++) c[i * c_row + j] = bias[left + j] + (is_more ? to[i * n + j] : 0.0f);
+    else if (c != to && is_more)
+      for (int64_t i = 0; i < rows; i++) memcpy(c + i * c_row, to + i * n, columns * sizeof *c);
+    column(rows, k, x + top * k, k, 1, panels + left * k, PANEL, (int)WIDE > PANEL ? PANEL * k : LANES, c, c_row,
+           is_more || bias);
+    if (c != to)
+      for (int64_t i = 0; i < rows; i++) memcpy(to + i * n, c + i * c_row, columns * sizeof *c);
+  }
+}
+
 void multiply(const float *restrict x, const float *restrict panels, const float *restrict bias, int64_t m, int64_t k,
               int64_t n, int64_t is_more, float *restrict out) {
-  const int64_t wide = (n + PANEL - 1) / PANEL, tall = (m + TALL - 1) / TALL;
-  PARALLEL for (int64_t unit = 0; unit < tall * wide; unit++) {
-    const int64_t top = unit / wide * TALL, left = unit % wide * PANEL, rows = m - top < TALL ? m - top : TALL;
-    for (int64_t j = left; j < left + PANEL && j < n; j += WIDE) {
-      const int64_t columns = n - j < WIDE ? n - j : WIDE;
-      float beside[TALL * WIDE], *to = out + top * n + j, *c = columns < WIDE ? beside : to;
-      const int64_t c_row = columns < WIDE ? WIDE : n;
-      if (bias)
-        for (int64_t i = 0; i < rows; i++)
-          for (int64_t l = 0; l < columns; l++) c[i * c_row + l] = bias[j + l] + (is_more ? to[i * n + l] : 0.0f);
-      else if (c != to && is_more)
-        for (int64_t i = 0; i < rows; i++) memcpy(c + i * c_row, to + i * n, columns * sizeof *c);
-      column(rows, k, x + top * k, k, 1, panels + left * k + j - left, PANEL, c, c_row, is_more || bias);
-      if (c != to)
-        for (int64_t i = 0; i < rows; i++) memcpy(to + i * n, c + i * c_row, columns * sizeof *c);
-    }
-  }
+  TOGETHER shared_multiply(x, panels, bias, m, k, n, is_more, out);
 }
 
 /* --- Attention over segments -------------------------------------------------------------------- */
@@ -255,8 +279,8 @@ static void transpose(const float *x, int64_t row, int64_t count, int64_t depth,
 
 /* Products of rows of queries and the keys that they see, (query_count, padded whole + padded own): zeros between and
    beyond. whole and own: transposed keys. Rows see ever more of their own, so the rest is not computed. */
-static void against(const look *at, const float *rows, int64_t row, int64_t depth, const float *whole,
-                    const float *own, float *out) {
+static void against(const look *at, const float *rows, int64_t row, int64_t depth, const float *whole, const float *own,
+                    float *out) {
   const int64_t first = padded(at->whole_count), wide = first + padded(at->own_count);
   if (first) product(at->query_count, first, depth, rows, row, 1, whole, first, out, wide, 0);
   for (int64_t i = 0; i < at->query_count; i += HIGH) {
@@ -285,8 +309,8 @@ static void softmax(const look *at, float *shares) {
 }
 
 /* out (query_count, depth) = such shares times the rows of whole and own that they are of. */
-static void mixed(const look *at, const float *shares, const float *whole, const float *own, int64_t row,
-                  int64_t depth, float *out, int64_t out_row) {
+static void mixed(const look *at, const float *shares, const float *whole, const float *own, int64_t row, int64_t depth,
+                  float *out, int64_t out_row) {
   const int64_t first = padded(at->whole_count), wide = first + padded(at->own_count);
   product(at->query_count, depth, at->whole_count, shares, wide, 1, whole, row, out, out_row, 0);
   for (int64_t i = 0; i < at->query_count; i += HIGH) {
@@ -327,8 +351,8 @@ static void extent(const look *looks, int64_t count, int64_t *rows, int64_t *wid
 /* Softmax attention: query and out (·, heads, depth), key and value (·, key_heads, depth). Looks from first[g] to
    first[g + 1] (of groups + 1) see the same whole segment, if they see one. */
 void attend(const float *restrict query, const float *restrict key, const float *restrict value, int64_t heads,
-            int64_t key_heads, int64_t depth, const look *restrict looks, const int64_t *restrict first,
-            int64_t groups, float scaling, float *restrict out) {
+            int64_t key_heads, int64_t depth, const look *restrict looks, const int64_t *restrict first, int64_t groups,
+            float scaling, float *restrict out) {
   const int64_t sharing = heads / key_heads, row = heads * depth, key_row = key_heads * depth;
   int64_t rows, wide;
   extent(looks, first[groups], &rows, &wide);
@@ -439,8 +463,8 @@ static void scores_of_rows(const float *restrict query, const float *restrict ke
 }
 
 /* out (many LANES,) += weights (n,) times the first columns of values (n, depth). */
-static inline __attribute__((always_inline)) void add_some(const int many, const float *weights, const float *values,
-                                                           int64_t depth, int64_t n, float *out) {
+static INLINE void add_some(const int many, const float *weights, const float *values, int64_t depth, int64_t n,
+                            float *out) {
   vector sums[8];
   for (int i = 0; i < many; i++) sums[i] = load(out + i * LANES);
   for (int64_t p = 0; p < n; p++)
@@ -462,14 +486,16 @@ static void add_weighted(const float *weights, const float *values, int64_t dept
 /* One new token a row: query (n, heads, depth), key and value (n, key_heads, depth), whose rows are so many numbers
    apart. They lie in the order of their cells; `first` says, for each slot and the end, its first row. The queries of a
    slot's rows meet the keys and values of its prompt together. */
-void attend_step(const float *restrict query, int64_t query_stride, const float *restrict key, int64_t key_stride,
-                 const float *restrict value, int64_t value_stride, int64_t heads, int64_t key_heads, int64_t depth,
-                 const int64_t *restrict cells, const int64_t *restrict first, int64_t slots, int64_t responses,
-                 const int64_t *restrict lengths, const int64_t *restrict columns, const float *restrict prompt_keys,
-                 const float *restrict prompt_values, int64_t prompt_tokens, float *restrict own_keys,
-                 float *restrict own_values, int64_t new_tokens, float scaling, float *restrict out) {
+static void shared_attend_step(const float *restrict query, int64_t query_stride, const float *restrict key,
+                               int64_t key_stride, const float *restrict value, int64_t value_stride, int64_t heads,
+                               int64_t key_heads, int64_t depth, const int64_t *restrict cells,
+                               const int64_t *restrict first, int64_t slots, int64_t responses,
+                               const int64_t *restrict lengths, const int64_t *restrict columns,
+                               const float *restrict prompt_keys, const float *restrict prompt_values,
+                               int64_t prompt_tokens, float *restrict own_keys, float *restrict own_values,
+                               int64_t new_tokens, float scaling, float *restrict out) {
   const int64_t sharing = heads / key_heads;
-  PARALLEL for (int64_t unit = 0; unit < slots * key_heads; unit++) {
+  SHARED for (int64_t unit = 0; unit < slots * key_heads; unit++) {
     const int64_t slot = unit / key_heads, head = unit % key_heads, before = lengths[slot], at = columns[slot];
     const int64_t many = (first[slot + 1] - first[slot]) * sharing, count = before + at + 1;
     if (!many) continue;
@@ -498,10 +524,68 @@ void attend_step(const float *restrict query, int64_t query_stride, const float 
     product(many, depth, before, shares, count, 1, prompt_values + unit * depth * prompt_tokens, depth, seen, depth, 0);
     for (int64_t i = 0; i < many; i++) {
       const int64_t row = first[slot] + i / sharing, cell = unit * responses + cells[row] - slot * responses;
-      add_weighted(shares + i * count + before, own_values + cell * depth * new_tokens, depth, at + 1, seen + i * depth);
-      memcpy(out + (row * heads + head * sharing + i % sharing) * depth, seen + i * depth, depth * sizeof *seen);
+      float *sums = seen + i * depth;
+      add_weighted(shares + i * count + before, own_values + cell * depth * new_tokens, depth, at + 1, sums);
+      memcpy(out + (row * heads + head * sharing + i % sharing) * depth, sums, depth * sizeof *sums);
     }
     free(asked);
+  }
+}
+
+void attend_step(const float *restrict query, int64_t query_stride, const float *restrict key, int64_t key_stride,
+                 const float *restrict value, int64_t value_stride, int64_t heads, int64_t key_heads, int64_t depth,
+                 const int64_t *restrict cells, const int64_t *restrict first, int64_t slots, int64_t responses,
+                 const int64_t *restrict lengths, const int64_t *restrict columns, const float *restrict prompt_keys,
+                 const float *restrict prompt_values, int64_t prompt_tokens, float *restrict own_keys,
+                 float *restrict own_values, int64_t new_tokens, float scaling, float *restrict out) {
+  TOGETHER shared_attend_step(query, query_stride, key, key_stride, value, value_stride, heads, key_heads, depth, cells,
+                              first, slots, responses, lengths, columns, prompt_keys, prompt_values, prompt_tokens,
+                              own_keys, own_values, new_tokens, scaling, out);
+}
+
+/* Divide the first heads of each row of x, which are so many numbers apart, by the roots of their mean squares, and
+   weigh them (heads, depth). */
+static void shared_norm_of_heads(float *restrict x, int64_t x_row, int64_t n, int64_t heads, int64_t depth,
+                                 const float *restrict weight, float epsilon) {
+  SHARED for (int64_t i = 0; i < n; i++)
+    for (int64_t h = 0; h < heads; h++) {
+      float *head = x + i * x_row + h * depth, square = 0;
+      for (int64_t d = 0; d < depth; d++) square += head[d] * head[d];
+      const float share = 1.0f / sqrtf(square / depth + epsilon);
+      for (int64_t d = 0; d < depth; d++) head[d] *= share * weight[h * depth + d];
+    }
+}
+
+/* A layer of Llama or its kin, for one new token a row: x (n, width) becomes what the layer hands on. Its matrices are
+   panels of query, key and value, of the product after attention, of gate and up, and of the product after these, each
+   with a bias or null; what weighs its norms is in them. head_norm may be null. The rest is as for attend_step, and
+   for turn. room: (n, width + 2 (heads + key_heads) depth + 3 inner). */
+void layer_step(float *restrict x, int64_t n, int64_t width, int64_t inner, float epsilon, const float *restrict qkv,
+                const float *restrict qkv_bias, const float *restrict head_norm, const float *restrict after,
+                const float *restrict after_bias, const float *restrict gate_up, const float *restrict gate_up_bias,
+                const float *restrict down, const float *restrict down_bias, const float *restrict cosines,
+                const float *restrict sines, const int64_t *restrict places, int64_t heads, int64_t key_heads,
+                int64_t depth, const int64_t *restrict cells, const int64_t *restrict first, int64_t slots,
+                int64_t responses, const int64_t *restrict lengths, const int64_t *restrict columns,
+                const float *restrict prompt_keys, const float *restrict prompt_values, int64_t prompt_tokens,
+                float *restrict own_keys, float *restrict own_values, int64_t new_tokens, float scaling,
+                float *restrict room) {
+  const int64_t turning = heads + key_heads, row = (turning + key_heads) * depth;
+  float *normed = room, *query = normed + n * width, *seen = query + n * row, *gates = seen + n * heads * depth;
+  float *gated = gates + n * 2 * inner, *key = query + heads * depth, *value = key + key_heads * depth;
+  TOGETHER {
+    shared_norm_forward(x, 0, 0, n, width, epsilon, 0, normed, 0);
+    shared_multiply(normed, qkv, qkv_bias, n, width, row, 0, query);
+    if (head_norm) shared_norm_of_heads(query, row, n, turning, depth, head_norm, epsilon);
+    shared_turn(query, row, n, turning, depth, cosines, sines, places, 1.0f, query, row);
+    shared_attend_step(query, row, key, row, value, row, heads, key_heads, depth, cells, first, slots, responses,
+                       lengths, columns, prompt_keys, prompt_values, prompt_tokens, own_keys, own_values, new_tokens,
+                       scaling, seen);
+    shared_multiply(seen, after, after_bias, n, heads * depth, width, 1, x);
+    shared_norm_forward(x, 0, 0, n, width, epsilon, 0, normed, 0);
+    shared_multiply(normed, gate_up, gate_up_bias, n, width, 2 * inner, 0, gates);
+    shared_gate_forward(gates, 2 * inner, gates + inner, 2 * inner, n, inner, gated);
+    shared_multiply(gated, down, down_bias, n, inner, width, 1, x);
   }
 }
 

@@ -20,7 +20,7 @@ import subprocess
 import tempfile
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 
@@ -49,14 +49,15 @@ LOOPS = {
     "attend": "rrriiiooifr",
     "attend_backward": "rrrriiiooifrrr",
     "attend_step": "sisisi" + "iiiooiioo" + "rrirri" + "fr",
+    "layer_step": "riiif" + "rrrrrrrrr" + "rro" + "iii" + "ooiioo" + "rrirri" + "fr",
     "weigh": "riiooifrr",
     "draw": "riiooifior",
 }
 """What each of them is given, in its order."""
 PARTS = 16
 """Parts that `norm_backward` sums over rows in."""
-PANEL = 32
-"""Columns of a matrix that `multiply` reads together."""
+PANEL = 16
+"""Columns of a matrix that lie together where `multiply` reads it."""
 logger = logging.getLogger(__name__)
 
 
@@ -132,25 +133,34 @@ def gate_backward(gates: Tensor, ups: Tensor, slope: Tensor) -> tuple[Tensor, Te
     return of_gates, of_ups
 
 
-def panels_of(matrix: Tensor) -> Tensor:
-    """Lay a matrix (k, n) out as `multiply` reads it: panels (⌈n / PANEL⌉, k, PANEL), with zeros beyond its columns."""
+class Matrix(NamedTuple):
+    """A matrix (k, n) as the loops read it, and the bias (n,) of the product with it."""
+
+    panels: Tensor
+    """(an even number of them, k, PANEL), with zeros beyond the columns."""
+    width: int
+    bias: Tensor | None
+
+
+def matrix_of(matrix: Tensor, bias: Tensor | None) -> Matrix:
+    """Lay a matrix (k, n) out as the loops read it."""
     k, n = matrix.shape
-    panels = matrix.new_zeros(-(-n // PANEL), k, PANEL)
-    whole = n // PANEL
-    panels[:whole] = matrix[:, : whole * PANEL].reshape(k, whole, PANEL).transpose(0, 1)
-    if n % PANEL:
-        panels[-1, :, : n % PANEL] = matrix[:, whole * PANEL :]
-    return panels
+    panels = matrix.new_zeros(2 * -(-n // (2 * PANEL)), k, PANEL)
+    whole, left = divmod(n, PANEL)
+    panels[:whole] = matrix[:, : n - left].reshape(k, whole, PANEL).transpose(0, 1)
+    if left:
+        panels[whole, :, :left] = matrix[:, n - left :]
+    return Matrix(panels, n, bias)
 
 
-def multiply(x: Tensor, panels: Tensor, n: int, *, bias: Tensor | None = None, into: Tensor | None = None) -> Tensor:
-    """Multiply rows x (m, k) with a matrix (k, n) that lies in panels, and add bias (n,); `into` (m, n) is added to.
+def multiply(x: Tensor, by: Matrix, *, into: Tensor | None = None) -> Tensor:
+    """Multiply rows x (m, k) with a matrix (k, n), and add its bias; `into` (m, n) is added to.
 
     Each row's result is the same whatever other rows there are. For few rows: with many, PyTorch's product is as fast.
     """
     x = x.contiguous()
-    out = x.new_empty(len(x), n) if into is None else into
-    _run("multiply", x, panels, bias, *x.shape, n, into is not None, out)
+    out = x.new_empty(len(x), by.width) if into is None else into
+    _run("multiply", x, by.panels, by.bias, *x.shape, by.width, into is not None, out)
     return out
 
 
@@ -202,6 +212,43 @@ def attend_step(
     shape, tokens = (H, Hk, D, cells, first, S, K, *slots), (*prompt, prompt[1].shape[2], *own, R)
     _run("attend_step", *rows, *shape, *tokens, scaling, out)
     return out
+
+
+class LayerStep(NamedTuple):
+    """What a layer of Llama or its kin needs for a new token a row, besides the tokens."""
+
+    matrices: tuple[Matrix, Matrix, Matrix, Matrix]
+    """Of query, key and value; after attention; of gate and up; after these. What weighs the norms is in them."""
+    head_norm: Tensor | None
+    """(H + H_kv, D): what weighs the norms of each head's query and key, where there are such."""
+    epsilon: float
+    scaling: float
+
+
+def layer_step_(
+    x: Tensor,
+    layer: LayerStep,
+    *,
+    turn: tuple[Tensor, Tensor, Tensor],
+    cells: Tensor,
+    slots: tuple[Tensor, Tensor],
+    prompt: tuple[Tensor, Tensor],
+    own: tuple[Tensor, Tensor],
+) -> None:
+    """Turn the states x (n, width) of one new token a row into those after a layer, which keeps their keys and values.
+
+    turn: the angles (positions, D/2), and each row's place among them (n,). The rest is as for `attend_step`.
+    """
+    S, Hk, K, R, D = own[0].shape
+    qkv, after, gate_up, down = layer.matrices
+    H, inner, n = qkv.width // D - 2 * Hk, gate_up.width // 2, len(x)
+    first = torch.searchsorted(cells, torch.arange(S + 1) * K)
+    room = x.new_empty(n, after.width + 2 * (H + Hk) * D + 3 * inner)
+    weights = (qkv.panels, qkv.bias, layer.head_norm, *(y for each in (after, gate_up, down) for y in each[::2]))
+    shape = (H, Hk, D, cells, first, S, K, *slots)
+    tokens = (*prompt, prompt[1].shape[2], *own, R)
+    sizes = (n, after.width, inner, layer.epsilon)
+    _run("layer_step", x, *sizes, *weights, *turn, *shape, *tokens, layer.scaling, room)
 
 
 def weigh_(
