@@ -85,7 +85,7 @@ def test_heads_are_turned_where_they_lie_and_no_others(seed, rows, half, heads, 
 
 @given(
     seed=seeds,
-    vocabulary=st.sampled_from([2, 127, 128, 129, 400]),
+    vocabulary=st.sampled_from([2, 127, 128, 129, 400, 3333]),
     top_k=st.sampled_from([0, 1, 2, 50, 1000]),
     temperature=st.sampled_from([0.3, 1.0, 2.0]),
     ties=st.booleans(),

@@ -614,7 +614,7 @@ void weigh(float *restrict logits, int64_t n, int64_t size, const int64_t *restr
 }
 
 /* The count-th largest of n numbers from 0 to 1: found by halving, as their bits are in their order. */
-static float least_of_largest(const float *x, int64_t n, int64_t count) {
+static float halved(const float *x, int64_t n, int64_t count) {
   int32_t low = 0, high = 0x3F800001;
   while (high - low > 1) {
     const int32_t middle = low + (high - low) / 2;
@@ -630,6 +630,26 @@ static float least_of_largest(const float *x, int64_t n, int64_t count) {
   float found;
   memcpy(&found, &low, sizeof found);
   return found;
+}
+
+enum { PART = 64 };
+
+/* The same, sooner where there are many numbers: the count-th largest is no less than that of the largest of their
+   parts, and few are that large. room: n, and one more for each part. */
+static float least_of_largest(const float *x, int64_t n, int64_t count, float *room) {
+  const int64_t parts = (n + PART - 1) / PART;
+  if (parts < count) return halved(x, n, count);
+  float *most = room, *large = room + parts;
+  for (int64_t p = 0; p < parts; p++) most[p] = largest(x + p * PART, p + 1 < parts ? PART : n - p * PART);
+  const float bound = halved(most, parts, count);
+  int64_t many = 0;
+  for (int64_t p = 0; p < parts; p++)
+    if (most[p] >= bound)
+      for (int64_t i = p * PART; i < (p + 1) * PART && i < n; i++) {
+        large[many] = x[i];
+        many += x[i] >= bound;
+      }
+  return halved(large, many, count);
 }
 
 static float sum_of_least(const float *x, int64_t n, float least) {
@@ -669,12 +689,13 @@ static int64_t where_passed(const float *x, int64_t n, float least, double share
 void draw(float *restrict logits, int64_t n, int64_t size, const double *restrict uniform,
           const uint8_t *restrict early, int64_t end_id, float sharpness, int64_t top_k, int64_t *restrict tokens,
           float *restrict totals) {
+  const int is_cut = 0 < top_k && top_k < size;
   PARALLEL for (int64_t i = 0; i < n; i++) {
-    float *row = logits + i * size, *mass = malloc((size / BLOCK + 1) * sizeof *mass);
+    float *row = logits + i * size, *room = malloc((size + size / PART + 2) * sizeof *room);
     if (early && early[i]) row[end_id] = -INFINITY;
     totals[i] = weighed(row, size, largest(row, size), sharpness);
-    tokens[i] = where_passed(row, size, 0 < top_k && top_k < size ? least_of_largest(row, size, top_k) : 0.0f,
-                             uniform[i], mass);
-    free(mass);
+    const float least = is_cut ? least_of_largest(row, size, top_k, room) : 0.0f;
+    tokens[i] = where_passed(row, size, least, uniform[i], room);
+    free(room);
   }
 }

@@ -284,12 +284,12 @@ def _run(name: str, *arguments: Tensor | float | None) -> None:
     assert library is not None  # noqa: S101 - `suit` was asked
     given: list[float | None] = []
     for kind, each in zip(LOOPS[name], arguments, strict=True):
-        if isinstance(each, torch.Tensor):
-            if (kind != APART and not each.is_contiguous()) or (kind != OTHER and each.dtype != torch.float32):
-                raise ValueError(f"{name} cannot read {tuple(each.shape)} of {each.dtype} with strides {each.stride()}")
-            given.append(each.data_ptr())
-        else:
+        if each is None or isinstance(each, (int, float)):
             given.append(each)
+            continue
+        if (kind != APART and not each.is_contiguous()) or (kind != OTHER and each.dtype != torch.float32):
+            raise ValueError(f"{name} cannot read {tuple(each.shape)} of {each.dtype} with strides {each.stride()}")
+        given.append(each.data_ptr())
     library[name](*given)
 
 
