@@ -308,10 +308,8 @@ class Layer:
     down: Product
     head_norm: Tensor | None
     """(H + H_kv, D): weights of the norm of each head's query and key, where the model has one."""
-
-    def matrices(self) -> Any:
-        """Give the four of them as machine code reads them; they must be."""
-        return tuple(each.matrix for each in (self.qkv, self.out, self.gate_up, self.down))  # type: ignore[attr-defined]
+    step: kernels.LayerStep | None
+    """All of it as machine code runs it for one token a row, where it can."""
 
 
 class Fused:
@@ -347,7 +345,7 @@ class Fused:
         n, T = ids.shape
         x = self.embeddings(ids).to(self.dtype).view(n * T, -1)
         if isinstance(layout, Step) and kernels.suit(x):
-            return self._step(x, positions, layout)
+            return self._step(x, positions.reshape(-1), layout)
         turn = self._rotation(positions)
         last = None if keep is None else torch.arange(n, device=ids.device) * T + keep
         for number, layer in enumerate(self.layers):
@@ -367,12 +365,12 @@ class Fused:
             layer.down.add_to(x, _gated(layer.gate_up(self._norm(x))))
         return self.head(self._norm(x))
 
-    def _step(self, x: Tensor, positions: Tensor, step: Step) -> Tensor:
+    def _step(self, x: Tensor, places: Tensor, step: Step) -> Tensor:
         """Logits (n, V) after one new token a row, whose states x (n, width) are, each layer in one piece."""
         assert self.angles is not None  # noqa: S101 - prepare comes first
-        turn = (*self.angles, positions.reshape(-1))
         for number, layer in enumerate(self.layers):
-            step.run(number, x, kernels.LayerStep(layer.matrices(), layer.head_norm, self.eps, self.scaling), turn)
+            assert layer.step is not None  # noqa: S101 - `suit` was asked
+            step.run(number, x, layer.step, (*self.angles, places))
         return self.head(self._norm(x))
 
     def _heads(self, layer: Layer, x: Tensor, turn: Callable[[Tensor], Tensor]) -> tuple[Tensor, Tensor, Tensor]:
@@ -413,13 +411,15 @@ class Fused:
         if hasattr(attention, "q_norm"):
             weights = [attention.q_norm.weight.expand(self.H, -1), attention.k_norm.weight.expand(self.Hk, -1)]
             head_norm = torch.cat(weights).to(self.dtype)
-        return Layer(
-            qkv=self._product([attention.q_proj, attention.k_proj, attention.v_proj], layer.input_layernorm.weight),
-            out=self._product([attention.o_proj]),
-            gate_up=self._product([mlp.gate_proj, mlp.up_proj], layer.post_attention_layernorm.weight),
-            down=self._product([mlp.down_proj]),
-            head_norm=head_norm,
+        products = (
+            self._product([attention.q_proj, attention.k_proj, attention.v_proj], layer.input_layernorm.weight),
+            self._product([attention.o_proj]),
+            self._product([mlp.gate_proj, mlp.up_proj], layer.post_attention_layernorm.weight),
+            self._product([mlp.down_proj]),
         )
+        matrices = [each.matrix for each in products if isinstance(each, Paneled)]
+        step = kernels.LayerStep(matrices, head_norm, self.eps, self.scaling) if matrices else None
+        return Layer(*products, head_norm=head_norm, step=step)
 
     def _product(self, linears: list[Any], norm: Tensor | None = None) -> Product:
         """One product for several layers that read the same, with the weight of the norm before them."""

@@ -1,9 +1,10 @@
 """Loops that the processor runs as machine code: what lies between the matrix products, in one pass over memory each.
 
 On small batches a model's time goes into the many small operations around its products: each reads and writes memory
-once more, and each costs a call. `kernels.c` joins them. It is compiled the first time it is needed, in about a second,
-by the C compiler that is on the machine, and kept in the user's cache. Where there is none, and for tensors that are
-not float32 on a processor, the operations of PyTorch do the same: whoever calls asks `suit` first.
+once more, and each costs a call. `kernels.c` joins them; while sampling, where a product has few rows, it computes the
+products, too, and a whole layer is one call. It is compiled the first time it is needed, in a few seconds, by the C
+compiler that is on the machine, and kept in the user's cache. Where there is none, and for tensors that are not
+float32 on a processor, the operations of PyTorch do the same: whoever calls asks `suit` first.
 
 The loops share PyTorch's threads, and their results do not depend on how many these are.
 """
@@ -25,7 +26,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import torch
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from torch import Tensor
 
@@ -217,7 +218,7 @@ def attend_step(
 class LayerStep(NamedTuple):
     """What a layer of Llama or its kin needs for a new token a row, besides the tokens."""
 
-    matrices: tuple[Matrix, Matrix, Matrix, Matrix]
+    matrices: Sequence[Matrix]
     """Of query, key and value; after attention; of gate and up; after these. What weighs the norms is in them."""
     head_norm: Tensor | None
     """(H + H_kv, D): what weighs the norms of each head's query and key, where there are such."""
