@@ -245,7 +245,7 @@ import resource, torch
 from training import program
 
 def step():
-    held = torch.ones(10_000_000)  # larger than anything that the allocator keeps unasked
+    held = [torch.ones(7_500_000) for _ in range(3)]  # more than the allocator keeps unasked
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
 
 program.keep_memory()
@@ -253,5 +253,5 @@ before = [step() for _ in range(3)][-1]
 print([step() for _ in range(10)][-1] - before)
 """
     done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
-    pages_of_a_step = 10_000_000 * 4 // resource.getpagesize()
+    pages_of_a_step = 3 * 7_500_000 * 4 // resource.getpagesize()
     assert int(done.stdout) < pages_of_a_step, "ten steps needed more new pages than one has"
