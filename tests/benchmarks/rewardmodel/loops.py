@@ -70,6 +70,7 @@ def ours(spec: dict[str, Any]) -> dict[str, float]:
         floor=1.0,
         beta2=0.999,
         weight_decay=0.0,
+        heads=0,
         precision="bfloat16" if spec["bfloat16"] else "float32",
         max_tokens=1024,
     )
