@@ -257,53 +257,6 @@ print([step() for _ in range(10)][-1] - before)
     assert int(done.stdout) < pages_of_a_step, "ten steps needed more new pages than one has"
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a process that its parent has ended")
-def test_a_parent_that_is_killed_takes_the_trainer_along(tmp_path):
-    sign = tmp_path / "sign"
-    parent = subprocess.Popen([sys.executable, "-c", PARENT, CHILD, str(sign)], stdout=subprocess.PIPE, text=True)
-    with parent:
-        child = int(parent.stdout.readline())
-        try:
-            wait_for(sign, "ready")
-            parent.kill()
-            parent.wait()
-            wait_for(sign, "stopped")
-        finally:
-            for pid in (child, parent.pid):
-                try:
-                    os.kill(pid, signal.SIGKILL)
-                except ProcessLookupError:
-                    continue
-
-
-# --- The processor and its memory ----------------------------------------------------------------
-
-
-@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only GNU's allocator is told")
-def test_what_a_step_frees_is_there_for_the_next_one():
-    """Pages that are faulted in again and again are counted by the system; a kept one is faulted in once."""
-    script = """
-import resource, sys, torch
-from training import program
-if sys.argv[1] == "kept":
-    program.keep_memory()
-before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-for _ in range(50):
-    held = [torch.ones(250_000) for _ in range(5)]
-    del held
-print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
-"""
-    faults = {
-        how: int(
-            subprocess.run(
-                [sys.executable, "-c", script, how], cwd=ROOT, capture_output=True, text=True, check=True
-            ).stdout
-        )
-        for how in ("kept", "as it is")
-    }
-    assert faults["kept"] < faults["as it is"] / 4
-
-
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere torch brings another OpenMP, which sleeps by itself")
 @pytest.mark.parametrize(
     ("room", "given", "said"), [("policy", {}, "1000"), ("rewardmodel", {"GOMP_SPINCOUNT": "7"}, "7")]
