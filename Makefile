@@ -15,9 +15,10 @@ FRONT := frontend
 FRONT_SOURCES := $(shell find $(FRONT)/src $(FRONT)/public $(FRONT)/index.html $(FRONT)/vite.config.ts $(FRONT)/tsconfig.json -type f 2>/dev/null)
 POSTGRES ?= postgresql://127.0.0.1:5432/test
 TESTS ?= tests
-WORKERS ?= 2
+WORKERS ?= 3
 PYTEST := OMP_NUM_THREADS=1 $(PY) -m pytest -q
-# A file's tests stay together, and files in their order: those that drive a browser come last in every worker.
+# A file's tests stay together, and files in their order. Many tests wait, for processes and for pages: one worker more
+# than there are cores keeps these busy.
 SPREAD := -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 .PHONY: help

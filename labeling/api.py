@@ -213,6 +213,7 @@ class Progress(LabelingView):
             "week": asdict(progress.done_since(person, project, days.week())),
             "days": [asdict(each) for each in progress.days(person, project)],
             "open": progress.open_tasks(person, project),
+            "being_written": progress.being_written(project),
         }
         return Answer(shapes.ProgressSerializer(body).data)
 

@@ -13,13 +13,14 @@ from django.utils.timezone import now
 from labeling import measures, queue
 from labeling.days import today
 from labeling.models import Demonstration, Judgement, Kind, Lease, Task
+from training.models import Job
 
 if TYPE_CHECKING:
     from datetime import datetime
 
     from training.models import Project, User
 
-
+UNDER_WAY = (Job.State.QUEUED, Job.State.RUNNING, Job.State.INTERRUPTED)
 DAYS = 14
 MANY = 1000  # open tasks: nobody needs to know how many more there are, and a long queue must not slow the page
 
@@ -79,6 +80,16 @@ def days(annotator: User, project: Project) -> list[Day]:
 def open_tasks(annotator: User, project: Project) -> dict[str, int]:
     """How many tasks of each kind could be handed to this person now; counting stops at MANY."""
     return {str(kind): queue.open_to(annotator, slug=project.slug, kind=kind)[:MANY].count() for kind in Kind.values}
+
+
+def being_written(project: Project) -> float | None:
+    """How much of the next responses to rank is written, 0 to 1; None while no policy is writing any.
+
+    A job that samples for the queue says `place` in its configuration.
+    """
+    writing = Job.objects.filter(project=project, config__place=True, state__in=UNDER_WAY).order_by("-started_at")
+    job = writing.only("progress_done", "progress_total").first()
+    return None if job is None else min(1.0, (job.progress_done or 0) / (job.progress_total or 1))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -155,6 +155,10 @@ class ProgressSerializer(serializers.Serializer[Any]):
     week = DoneSerializer()
     days = DaySerializer(many=True, help_text="The last two weeks, today last.")
     open = OpenTasksSerializer()
+    being_written = serializers.FloatField(
+        allow_null=True,
+        help_text="How much of the next responses to rank a policy has written, 0 to 1; null while none is writing.",
+    )
 
 
 class GuidelinesSerializer(serializers.Serializer[Any]):

@@ -278,7 +278,7 @@ class PPOConfig(AnySize):
     whiten_rewards: bool = False
     """Scale the rewards of a rollout to variance 1, keeping their mean. Advantages are always whitened."""
     ptx_coef: Annotated[float, Bounds(minimum=0)] = 0.0
-    """Weight gamma of next-word prediction on the input text, mixed into each policy step (InstructGPT: 27.8)."""
+    """Weight gamma of next-word prediction on the text in each policy step; 1 for the starter (InstructGPT: 27.8)."""
     ptx_examples_per_episode: Annotated[float, Bounds(above=0)] = 8.0
     """Windows of that text for each response that a step sees."""
     ptx_context: Annotated[int, Bounds(minimum=8)] = 256

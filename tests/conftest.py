@@ -62,10 +62,10 @@ def missing_database():
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items):
-    # Once Playwright has started, its event loop runs in this thread: what drives a browser comes last, by file, since
-    # a file's tests stay together. The journeys wait for most of their time: begun first, they wait beside the others.
+    # A file's tests stay together, and the longest files wait for most of their time: begun first, they wait beside the
+    # others, and the end is left to many short ones.
     in_a_browser = {item.path for item in items if item.get_closest_marker("browser")}
-    items.sort(key=lambda item: (item.path in in_a_browser, JOURNEYS not in item.path.parents))
+    items.sort(key=lambda item: (JOURNEYS not in item.path.parents, item.path not in in_a_browser))
     reason = missing_database()
     if reason and environment.flag("CI", default=False):
         raise pytest.UsageError(reason)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import headless
 import pytest
-from browser_world import PASSWORD, PATIENCE_SECONDS, WIDE, World
+from browser_world import PATIENCE_SECONDS, WIDE, World
+from django.conf import settings
+from django.test import Client
 from playwright.sync_api import expect
+
+from training.models import User
 
 PATIENCE_MS = 1000 * PATIENCE_SECONDS
 
@@ -21,12 +24,12 @@ def pytest_collection_modifyitems(items):
             item.add_marker(pytest.mark.browser)
 
 
-@pytest.fixture(scope="module")  # ended with its file, so that those after it can start a Playwright of their own
+@pytest.fixture(scope="module")
 def chromium():
-    """One headless Chromium for the tests of a file."""
-    # Playwright's own event loop runs in this thread; the rows of a test are still made by plain calls.
-    os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"
-    with headless.chromium() as browser:
+    """One headless Chromium for the tests of a file. Ended with it: as long as it runs, so does its event loop."""
+    # That loop runs in this thread; the rows of a test are still made by plain calls.
+    with pytest.MonkeyPatch.context() as patch, headless.chromium() as browser:
+        patch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
         yield browser
 
 
@@ -47,11 +50,12 @@ def sign_in(chromium, live_server, world):
         context.set_default_timeout(PATIENCE_MS)
         context.on("weberror", lambda error: broken.append(str(error.error)))
         context.on("console", lambda said: broken.append(said.text) if "Content Security" in said.text else None)
+        client = Client()
+        client.force_login(User.objects.get(username=name))
+        session = client.cookies[settings.SESSION_COOKIE_NAME].value
+        context.add_cookies([{"name": settings.SESSION_COOKIE_NAME, "value": session, "url": live_server.url}])
         page = context.new_page()
-        page.goto("/sign-in")
-        page.get_by_label("User name").fill(name)
-        page.get_by_label("Password").fill(PASSWORD)
-        page.get_by_role("button", name="Sign in").click()
+        page.goto("/")
         expect(page.locator("#main")).to_be_visible()
         return page
 

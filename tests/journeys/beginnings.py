@@ -26,7 +26,7 @@ PPO = {
     "evaluations": 2,
     "evaluation_prompts": 2,
 }
-LONG_PPO = PPO | {"steps": 150, "savepoint_every_seconds": 0.5}
+LONG_PPO = PPO | {"steps": 80, "savepoint_every_seconds": 0.5}
 SAMPLE = {"max_new_tokens": 24, "min_new_tokens": 8}
 
 

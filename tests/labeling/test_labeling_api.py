@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import labeling_factories as factories
 import pytest
+from django.utils.timezone import now
 
 from labeling.api import Pace
 from labeling.models import Judgement, Lease, Task
-from training.models import Membership
+from training.models import Job, Membership
 
 pytestmark = pytest.mark.django_db
 LEASES = "/api/v1/projects/stories/leases"
@@ -136,6 +137,22 @@ def test_progress_counts_what_was_done_and_what_is_open(project, ada, browser):
     progress = client.get("/api/v1/projects/stories/progress").json()
     assert progress["today"] == {"rankings": 1, "demonstrations": 0, "seconds_each": 41.5}
     assert progress["open"] == {"ranking": 2, "demonstration": 1}
+    assert progress["being_written"] is None
+
+
+def test_progress_says_how_much_of_the_next_responses_is_written(project, ada, browser):
+    def being_written(**job):
+        Job.objects.all().delete()
+        begun = {"kind": "policy.sample", "config": {"place": True}, "attempt_number": 1, "heartbeat_at": now()}
+        Job.objects.create(project=project, **begun | {"state": "running"} | job)
+        return browser(ada).get("/api/v1/projects/stories/progress").json()["being_written"]
+
+    assert being_written() == 0
+    assert being_written(progress_done=16, progress_total=64) == 0.25
+    assert being_written(state="queued") == 0
+    assert being_written(state="succeeded", finished_at=now()) is None
+    assert being_written(config={"place": False}) is None
+    assert being_written(kind="policy.sft", config={}) is None
 
 
 def test_a_demonstration_is_written_and_shows_in_the_history(project, ada, browser):

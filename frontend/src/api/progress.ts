@@ -1,11 +1,14 @@
 import { useQuery } from "@tanstack/react-query";
 import { answer, client } from "./client";
 
-/** What I did today and this week, and what is open. */
+const LOOK_AGAIN_MS = 5_000;
+
+/** What I did today and this week, and what is open; while a policy is writing, how far it is. */
 export function useMyProgress(slug: string) {
   return useQuery({
     queryKey: ["progress", slug],
     queryFn: () => answer(client.GET("/api/v1/projects/{slug}/progress", { params: { path: { slug } } })),
     enabled: slug !== "",
+    refetchInterval: ({ state }) => (state.data?.being_written == null ? false : LOOK_AGAIN_MS),
   });
 }

@@ -2530,6 +2530,11 @@ export interface components {
             /** @description The last two weeks, today last. */
             days: components["schemas"]["Day"][];
             open: components["schemas"]["OpenTasks"];
+            /**
+             * Format: double
+             * @description How much of the next responses to rank a policy has written, 0 to 1; null while none is writing.
+             */
+            being_written: number | null;
         };
         /** @description A project, and what the asker may do in it. */
         Project: {

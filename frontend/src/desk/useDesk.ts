@@ -200,14 +200,17 @@ export function useDesk(slug: string, kind: TaskKind, user: number): Desk {
 
   useEffect(() => {
     if (state.phase !== "empty" && state.phase !== "offline") return;
-    const look = (): void => void load();
+    const look = (): void => {
+      void load();
+      void queries.invalidateQueries({ queryKey: ["progress", slug] });
+    };
     const timer = setInterval(look, LOOK_AGAIN_MS);
     window.addEventListener("online", look);
     return () => {
       clearInterval(timer);
       window.removeEventListener("online", look);
     };
-  }, [state.phase, load]);
+  }, [state.phase, load, queries, slug]);
 
   useEffect(() => {
     if (state.lease === null) return;

@@ -9,6 +9,7 @@ const quiet: Progress = {
   week: none,
   days: ["2026-11-19", "2026-11-20"].map((day) => ({ day, rankings: 0, demonstrations: 0 })),
   open: { ranking: 3, demonstration: 0 },
+  being_written: null,
 };
 const share = { value: 0.75, low: 0.6, high: 0.86, count: 40, tasks: 9 };
 const standing: Standing = { first_tasks: null, left_today: null, agreement: { others: { share, kappa: null }, known: null } };

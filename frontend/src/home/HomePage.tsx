@@ -6,6 +6,7 @@ import { ButtonLink } from "../look/Button";
 import { Card } from "../look/Card";
 import { Page } from "../look/Page";
 import { ErrorNote, Note, Quiet, Skeleton } from "../look/states";
+import { nothingToRank } from "../rank/words";
 import { Days } from "./Days";
 import { Done } from "./Done";
 import { Returned } from "./Returned";
@@ -34,7 +35,7 @@ export function HomePage() {
               today={progress.data.today.rankings}
               week={progress.data.week.rankings}
               about="Read a few responses to one prompt, rate each from 1 to 7 and put them in order."
-              none="No ranking tasks are open. They appear when a policy has written new responses."
+              none={nothingToRank(progress.data.being_written, "No ranking tasks are open. They appear when a policy has written new responses.")}
               primary={progress.data.open.ranking > 0}
             />
             <Work

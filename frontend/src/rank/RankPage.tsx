@@ -8,6 +8,7 @@ import { useBack } from "../desk/useBack";
 import { useDesk } from "../desk/useDesk";
 import { Note } from "../look/states";
 import { RankTask } from "./RankTask";
+import { nothingToRank } from "./words";
 
 const NONE = "Every set of responses is ranked, or in someone else's hands. More appear when a policy has written new ones.";
 
@@ -22,7 +23,7 @@ export function RankPage() {
   const back = useBack(slug, "ranking", desk.last);
   const { lease } = desk;
   return (
-    <DeskPage title="Rank" slug={slug} desk={desk} none={NONE} wide>
+    <DeskPage title="Rank" slug={slug} desk={desk} none={nothingToRank(progress.data?.being_written, NONE)} wide>
       {(openGuidelines) =>
         lease !== null && (
           <>
