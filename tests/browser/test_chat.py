@@ -15,9 +15,8 @@ from types import SimpleNamespace
 
 import pytest
 import tiny
-from browser_world import PASSWORD, PHONE, WIDE, comes_to
+from browser_world import PHONE, WIDE, comes_to
 from django.conf import settings
-from django.contrib.auth.hashers import Argon2PasswordHasher, make_password
 from django.db import connection
 from django.test.utils import override_settings
 from playwright.sync_api import expect
@@ -26,7 +25,6 @@ from serving import PATIENCE_SECONDS, free_port, wait_for
 from labeling.models import Judgement, Prompt, Task
 from training import checkpoints
 from training.artifacts import Store
-from training.models import User
 
 
 @contextmanager
@@ -64,8 +62,8 @@ def streaming_server(models_at):
     url = f"http://127.0.0.1:{port}"
     words = ["uvicorn", "config.asgi:application", "--port", str(port), "--lifespan", "off", "--log-level", "warning"]
     database = f"sqlite:///{connection.settings_dict['NAME']}"
-    home = str(settings.LAUREL_HOME)
-    with running(words, url, LAUREL_HOME=home, LAUREL_DATABASE_URL=database, LAUREL_MODEL_SERVER_URL=models_at):
+    ours = {"LAUREL_HOME": str(settings.LAUREL_HOME), "LAUREL_SECRET_KEY": settings.SECRET_KEY}
+    with running(words, url, **ours, LAUREL_DATABASE_URL=database, LAUREL_MODEL_SERVER_URL=models_at):
         yield url
 
 
@@ -103,13 +101,6 @@ def live_server(web):
     """That server, in place of the usual one of the tests, which gives replies in one piece."""
     # pytest-django switches the settings of whatever has this fixture's name on and off.
     return SimpleNamespace(url=web, _live_server_modified_settings=override_settings())
-
-
-@pytest.fixture
-def world(world):
-    """The same people, with passwords as the real server keeps them."""
-    User.objects.update(password=make_password(PASSWORD, hasher=Argon2PasswordHasher()))
-    return world
 
 
 @pytest.fixture
