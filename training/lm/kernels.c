@@ -20,11 +20,10 @@ enum { LANES = 8 };
 #define SHARED _Pragma("omp for schedule(static)")
 #define INLINE inline __attribute__((always_inline)) /* so that constants that it is called with stay such */
 
-/* e^x within 3e-7 of it; 0 below -87, above 88 as at 88. The polynomial is that of Cephes' expf. */
+/* e^x within 3e-7 of it, for x of at most 88; 0 below -87.7, where so little is no normal number. The polynomial is that
+   of Cephes' expf. */
 static inline float exponential(float x) {
-  const int is_none = x < -87.0f;
-  x = is_none ? -87.0f : x;
-  x = x > 88.0f ? 88.0f : x;
+  x = x < -88.0f ? -88.0f : x; /* whose power of two is written as 0 */
   const float power = floorf(x * 1.44269504088896341f + 0.5f);
   const float r = x - power * 0.693359375f + power * 2.12194440e-4f;
   float y = 1.9875691500e-4f;
@@ -37,10 +36,10 @@ static inline float exponential(float x) {
   const uint32_t bits = (uint32_t)((int32_t)power + 127) << 23;
   float scale;
   memcpy(&scale, &bits, sizeof scale);
-  return is_none ? 0.0f : y * scale;
+  return y * scale;
 }
 
-static inline float sigmoid(float x) { return 1.0f / (1.0f + exponential(-x)); }
+static inline float sigmoid(float x) { return 1.0f / (1.0f + exponential(x < -88.0f ? 88.0f : -x)); }
 
 typedef float vector __attribute__((vector_size(4 * LANES)));
 typedef int32_t mask __attribute__((vector_size(4 * LANES)));
@@ -63,7 +62,11 @@ static float largest(const float *x, int64_t n) {
       const mask is_more = other > most;
       most = (vector)(((mask)other & is_more) | ((mask)most & ~is_more));
     }
-    for (int i = 0; i < LANES; i++) best = most[i] > best ? most[i] : best;
+    float left[LANES];
+    memcpy(left, &most, sizeof left);
+    for (int half = LANES / 2; half; half /= 2)
+      for (int i = 0; i < half; i++) left[i] = left[i + half] > left[i] ? left[i + half] : left[i];
+    best = left[0];
   }
   for (; j < n; j++) best = x[j] > best ? x[j] : best;
   return best;
@@ -197,7 +200,8 @@ static INLINE void tile(const int rows, const float *a, int64_t a_row, int64_t a
     for (int i = 0; i < rows; i++)
       for (int j = 0; j < WIDE / LANES; j++) sums[i][j] += a[i * a_row + t * a_column] * side[j];
   }
-  for (int i = 0; i < rows; i++) memcpy(c + i * c_row, sums[i], sizeof sums[i]);
+  for (int i = 0; i < rows; i++)
+    for (int j = 0; j < WIDE / LANES; j++) store(c + i * c_row + j * LANES, sums[i][j]);
 }
 
 /* c (m, WIDE) (+)= a (m, k) b (k, WIDE). */
@@ -268,11 +272,15 @@ typedef struct {
 
 static inline int64_t padded(int64_t n) { return (n + WIDE - 1) / WIDE * WIDE; }
 
-/* out (depth, padded count) = the transpose of x (count, ·), rows of which are `row` numbers apart. */
+/* out (depth, padded count) = the transpose of x (count, ·), rows of which are `row` numbers apart; few rows at a time,
+   so that they stay in the cache. */
 static void transpose(const float *x, int64_t row, int64_t count, int64_t depth, float *out) {
-  const int64_t wide = padded(count);
+  const int64_t wide = padded(count), whole = count / LANES * LANES;
+  for (int64_t top = 0; top < whole; top += LANES)
+    for (int64_t d = 0; d < depth; d++)
+      for (int64_t i = 0; i < LANES; i++) out[d * wide + top + i] = x[(top + i) * row + d];
   for (int64_t d = 0; d < depth; d++) {
-    for (int64_t i = 0; i < count; i++) out[d * wide + i] = x[i * row + d];
+    for (int64_t i = whole; i < count; i++) out[d * wide + i] = x[i * row + d];
     for (int64_t i = count; i < wide; i++) out[d * wide + i] = 0;
   }
 }
@@ -290,9 +298,9 @@ static void against(const look *at, const float *rows, int64_t row, int64_t dept
   }
 }
 
-/* Turn such products into shares of what each row sees; zeros where it sees nothing. What is left over of a row's last
-   lanes is computed with it, as nothing. */
-static void softmax(const look *at, float *shares) {
+/* Turn such products into weights of what each row sees, 1 for the largest; zeros where it sees nothing. What is left
+   over of a row's last lanes is computed with it, as nothing. inverse (query_count,): one over each row's sum. */
+static void softmax(const look *at, float *shares, float *inverse) {
   const int64_t first = padded(at->whole_count), wide = first + padded(at->own_count);
   for (int64_t i = 0; i < at->query_count; i++) {
     float *row = shares + i * wide, total = 0;
@@ -300,15 +308,16 @@ static void softmax(const look *at, float *shares) {
     for (int64_t j = at->whole_count; j < first; j++) row[j] = -INFINITY;
     for (int64_t j = seen; j < end; j++) row[j] = -INFINITY;
     const float most = largest(row, end);
-    for (int64_t j = 0; j < end; j++) row[j] = exponential(row[j] - most);
-    for (int64_t j = 0; j < end; j++) total += row[j];
-    const float share = 1.0f / total;
-    for (int64_t j = 0; j < end; j++) row[j] *= share;
+    for (int64_t j = 0; j < end; j++) {
+      row[j] = exponential(row[j] - most);
+      total += row[j];
+    }
+    inverse[i] = 1.0f / total;
     memset(row + end, 0, (wide - end) * sizeof *row);
   }
 }
 
-/* out (query_count, depth) = such shares times the rows of whole and own that they are of. */
+/* out (query_count, depth) = such weights times the rows of whole and own that they are of. */
 static void mixed(const look *at, const float *shares, const float *whole, const float *own, int64_t row, int64_t depth,
                   float *out, int64_t out_row) {
   const int64_t first = padded(at->whole_count), wide = first + padded(at->own_count);
@@ -320,7 +329,7 @@ static void mixed(const look *at, const float *shares, const float *whole, const
   }
 }
 
-/* to_whole, to_own += the transpose of such shares times rows (query_count, depth). */
+/* to_whole, to_own += the transpose of such weights times rows (query_count, depth). */
 static void given_back(const look *at, const float *shares, const float *rows, int64_t row, int64_t depth,
                        float *to_whole, float *to_own, int64_t to_row) {
   const int64_t first = padded(at->whole_count), wide = first + padded(at->own_count);
@@ -333,9 +342,13 @@ static void given_back(const look *at, const float *shares, const float *rows, i
   }
 }
 
-static void scaled(const float *x, int64_t row, int64_t count, int64_t depth, float factor, float *out) {
-  for (int64_t i = 0; i < count; i++)
-    for (int64_t d = 0; d < depth; d++) out[i * depth + d] = x[i * row + d] * factor;
+/* out = x (count, depth) times a factor, and times that of each row where there are such; out may be x. */
+static void scaled(const float *x, int64_t row, int64_t count, int64_t depth, float factor, const float *of_rows,
+                   float *out, int64_t out_row) {
+  for (int64_t i = 0; i < count; i++) {
+    const float by = of_rows ? factor * of_rows[i] : factor;
+    for (int64_t d = 0; d < depth; d++) out[i * out_row + d] = x[i * row + d] * by;
+  }
 }
 
 /* The most queries of the looks, and the most numbers that a row of shares has. */
@@ -359,8 +372,9 @@ void attend(const float *restrict query, const float *restrict key, const float 
   _Pragma("omp parallel for schedule(dynamic)") for (int64_t unit = 0; unit < groups * key_heads; unit++) {
     const int64_t group = unit / key_heads, head = unit % key_heads;
     const float *keys = key + head * depth, *values = value + head * depth;
-    float *whole = malloc((wide * depth * 2 + rows * (wide + depth)) * sizeof *whole);
+    float *whole = malloc((wide * depth * 2 + rows * (wide + depth + 1)) * sizeof *whole);
     float *own = whole + wide * depth, *shares = own + wide * depth, *asked = shares + rows * wide;
+    float *inverse = asked + rows * depth;
     int64_t transposed = -1;
     for (const look *at = looks + first[group]; at < looks + first[group + 1]; at++) {
       if (at->whole_count && at->whole != transposed) {
@@ -370,10 +384,11 @@ void attend(const float *restrict query, const float *restrict key, const float 
       transpose(keys + at->own * key_row, key_row, at->own_count, depth, own);
       for (int64_t h = head * sharing; h < (head + 1) * sharing; h++) {
         const int64_t where = at->queries * row + h * depth;
-        scaled(query + where, row, at->query_count, depth, scaling, asked);
+        scaled(query + where, row, at->query_count, depth, scaling, 0, asked, depth);
         against(at, asked, depth, depth, whole, own, shares);
-        softmax(at, shares);
+        softmax(at, shares, inverse);
         mixed(at, shares, values + at->whole * key_row, values + at->own * key_row, key_row, depth, out + where, row);
+        scaled(out + where, row, at->query_count, depth, 1.0f, inverse, out + where, row);
       }
     }
     free(whole);
@@ -396,9 +411,10 @@ void attend_backward(const float *restrict query, const float *restrict key, con
     const int64_t group = unit / key_heads, head = unit % key_heads;
     const float *keys = key + head * depth, *values = value + head * depth;
     float *of_keys = of_key + head * depth, *of_values = of_value + head * depth;
-    float *whole[2], *own[2], *shares = malloc((wide * depth * 4 + rows * (wide * 2 + depth)) * sizeof *shares);
-    float *slopes = shares + rows * wide, *asked = slopes + rows * wide;
-    whole[0] = asked + rows * depth, whole[1] = whole[0] + wide * depth;
+    float *whole[2], *own[2], *shares = malloc((wide * depth * 4 + rows * (wide * 2 + depth * 2 + 1)) * sizeof *shares);
+    float *slopes = shares + rows * wide, *asked = slopes + rows * wide, *down = asked + rows * depth;
+    float *inverse = down + rows * depth;
+    whole[0] = inverse + rows, whole[1] = whole[0] + wide * depth;
     own[0] = whole[1] + wide * depth, own[1] = own[0] + wide * depth;
     for (const look *at = looks + first[group]; at < looks + first[group + 1]; at++)
       for (int i = 0; i < 2; i++) {
@@ -417,20 +433,21 @@ void attend_backward(const float *restrict query, const float *restrict key, con
       for (int64_t h = head * sharing; h < (head + 1) * sharing; h++) {
         const int64_t where = at->queries * row + h * depth, width = padded(at->whole_count) + padded(at->own_count);
         const int64_t to_whole = at->whole * key_row, to_own = at->own * key_row;
-        scaled(query + where, row, at->query_count, depth, scaling, asked);
+        scaled(query + where, row, at->query_count, depth, scaling, 0, asked, depth);
         against(at, asked, depth, depth, whole[0], own[0], shares);
-        softmax(at, shares);
-        against(at, slope + where, row, depth, whole[1], own[1], slopes);
-        given_back(at, shares, slope + where, row, depth, of_values + to_whole, of_values + to_own, key_row);
+        softmax(at, shares, inverse);
+        scaled(slope + where, row, at->query_count, depth, 1.0f, inverse, down, depth);
+        against(at, down, depth, depth, whole[1], own[1], slopes);
+        given_back(at, shares, down, depth, depth, of_values + to_whole, of_values + to_own, key_row);
         for (int64_t i = 0; i < at->query_count; i++) {
-          float *share = shares + i * width, *down = slopes + i * width, along = 0;
+          float *weight = shares + i * width, *of_weight = slopes + i * width, along = 0;
           const int64_t seen = padded(at->whole_count) + at->own_count - at->query_count + i + 1;
-          for (int64_t j = 0; j < seen; j++) along += share[j] * down[j];
-          for (int64_t j = 0; j < seen; j++) share[j] *= down[j] - along;
+          for (int64_t j = 0; j < seen; j++) along += weight[j] * of_weight[j];
+          along *= inverse[i];
+          for (int64_t j = 0; j < seen; j++) weight[j] *= of_weight[j] - along;
         }
         mixed(at, shares, keys + to_whole, keys + to_own, key_row, depth, of_query + where, row);
-        for (int64_t i = 0; i < at->query_count; i++)
-          for (int64_t d = 0; d < depth; d++) of_query[where + i * row + d] *= scaling;
+        scaled(of_query + where, row, at->query_count, depth, scaling, 0, of_query + where, row);
         given_back(at, shares, asked, depth, depth, of_keys + to_whole, of_keys + to_own, key_row);
       }
     }
