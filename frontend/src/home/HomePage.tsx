@@ -6,7 +6,7 @@ import { ButtonLink } from "../look/Button";
 import { Card } from "../look/Card";
 import { Page } from "../look/Page";
 import { ErrorNote, Note, Quiet, Skeleton } from "../look/states";
-import { nothingToRank } from "../rank/words";
+import { nothingToRank } from "../look/words";
 import { Days } from "./Days";
 import { Done } from "./Done";
 import { Returned } from "./Returned";

@@ -7,8 +7,8 @@ import { inHand } from "../desk/paper";
 import { useBack } from "../desk/useBack";
 import { useDesk } from "../desk/useDesk";
 import { Note } from "../look/states";
+import { nothingToRank } from "../look/words";
 import { RankTask } from "./RankTask";
-import { nothingToRank } from "./words";
 
 const NONE = "Every set of responses is ranked, or in someone else's hands. More appear when a policy has written new ones.";
 

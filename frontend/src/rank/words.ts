@@ -1,14 +1,9 @@
-import { ordinal, percent } from "../look/numbers";
+import { ordinal } from "../look/numbers";
 import { type Board, isTied, letterOf, missing, type Move, rankOf, ratingOf } from "./board";
 
 /** A, B and C. */
 function listing(names: readonly string[]): string {
   return names.length < 2 ? names.join("") : `${names.slice(0, -1).join(", ")} and ${names.at(-1) ?? ""}`;
-}
-
-/** Why there is nothing to rank: nobody writes, or a policy has written this much of what comes next, 0 to 1. */
-export function nothingToRank(writtenSoFar: number | null | undefined, otherwise: string): string {
-  return writtenSoFar == null ? otherwise : `A policy is writing the next responses; ${percent(writtenSoFar)} of them are there.`;
 }
 
 /** Where a response stands: "1st", "2nd, tied", "not placed". */
