@@ -73,11 +73,19 @@ bench-policy: $(VENV)/dev.stamp ## generation, PPO and SFT against transformers 
 bench-labeling: $(VENV)/dev.stamp ## labeling against Label Studio, on an idle machine with PostgreSQL and Redis
 	@PYTHONPATH=$(CURDIR):$(CURDIR)/tests/benchmarks $(PY) tests/benchmarks/labeling/compare.py --postgres $(POSTGRES) $(BENCH)
 
-.PHONY: lint
-lint: $(VENV)/dev.stamp $(FRONT)/node_modules/.stamp ## style, types, and who may import whom
+.PHONY: lint style types imports front-style
+lint: types style imports front-style ## style, types, and who may import whom; side by side with `make -j lint`
+
+style: $(VENV)/dev.stamp
 	@ruff check --quiet . && ruff format --check --quiet .
+
+types: $(VENV)/dev.stamp
 	@mypy --no-error-summary config training labeling rewardmodel policy manage.py
+
+imports: $(VENV)/dev.stamp
 	@lint-imports --no-cache >/dev/null || lint-imports --no-cache
+
+front-style: $(FRONT)/node_modules/.stamp
 	@cd $(FRONT) && npm run --silent lint
 
 .PHONY: format
