@@ -127,10 +127,7 @@ class _HeadPolicyLoss(torch.autograd.Function):
             if d_hidden is not None:
                 d_hidden[rows] = slope @ weight.detach().to(part.dtype)
             if d_weight is not None:
-                if slope.dtype == d_weight.dtype:
-                    d_weight.addmm_(slope.T, part)
-                else:
-                    d_weight += slope.T @ part
+                d_weight += (slope.T @ part).float()
         ctx.save_for_backward(d_hidden, d_weight, d_bias)
         ctx.dtypes = (weight.dtype, None if bias is None else bias.dtype)
         ctx.mark_non_differentiable(logprobs)
