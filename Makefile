@@ -17,8 +17,8 @@ POSTGRES ?= postgresql://127.0.0.1:5432/test
 TESTS ?= tests
 WORKERS ?= 3
 PYTEST := OMP_NUM_THREADS=1 $(PY) -m pytest -q
-# A file's tests stay together, and files in their order. Many tests wait, for processes and for pages: one worker more
-# than there are cores keeps these busy.
+# A file's tests stay together, and files in their order. Many tests wait, for processes and for pages: three workers keep
+# two cores busy.
 SPREAD := -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 .PHONY: help

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import TYPE_CHECKING
 
-from django.db.models import Avg, Count, Q
+from django.db.models import Avg, Count, F, Q
 from django.db.models.functions import TruncDate
 from django.utils.timezone import now
 
@@ -87,8 +87,9 @@ def being_written(project: Project) -> float | None:
 
     A job that samples for the queue says `place` in its configuration.
     """
-    writing = Job.objects.filter(project=project, config__place=True, state__in=UNDER_WAY).order_by("-started_at")
-    job = writing.only("progress_done", "progress_total").first()
+    writing = Job.objects.filter(project=project, config__place=True, state__in=UNDER_WAY)
+    begun_last = F("started_at").desc(nulls_last=True)  # one that runs, rather than one that waits behind it
+    job = writing.order_by(begun_last).only("progress_done", "progress_total").first()
     return None if job is None else min(1.0, (job.progress_done or 0) / (job.progress_total or 1))
 
 

@@ -6,10 +6,12 @@ import time
 
 import pytest
 from browser_world import PHONE, STORIES, comes_to, stands_still, until
+from django.utils.timezone import now
 from playwright.sync_api import expect
 
 from labeling import queue
 from labeling.models import Draft, Judgement, Lease, Report, Response, Task
+from training.models import Job
 
 
 @pytest.fixture
@@ -291,9 +293,19 @@ def test_a_phone_shows_everything_that_ranking_needs(world, sign_in):
     eventually_ranked(page, 1)
 
 
+def test_while_a_policy_writes_the_page_says_how_far_it_is(world, ada):
+    begun = {"state": "running", "attempt_number": 1, "heartbeat_at": now(), "started_at": now()}
+    job = Job.objects.create(project=world.project, kind="policy.sample", config={"place": True}, **begun)
+    ada.goto("/p/bedtime/rank")
+    expect(ada.get_by_text("A policy is writing the next responses; 0 % of them are there.")).to_be_visible()
+    Job.objects.filter(pk=job.pk).update(progress_done=16, progress_total=64)
+    expect(ada.get_by_text("A policy is writing the next responses; 25 % of them are there.")).to_be_visible()
+
+
 def test_with_nothing_open_the_page_says_so_and_looks_again(world, ada):
     ada.goto("/p/bedtime/rank")
     expect(ada.get_by_role("heading", name="No tasks open")).to_be_visible()
+    expect(ada.get_by_text("Every set of responses is ranked")).to_be_visible()
     world.rank("kite")
     ada.get_by_role("button", name="Look again").click()
     expect(ada.get_by_text("4 responses to place")).to_be_visible()

@@ -140,19 +140,24 @@ def test_progress_counts_what_was_done_and_what_is_open(project, ada, browser):
     assert progress["being_written"] is None
 
 
+@pytest.mark.both_databases
 def test_progress_says_how_much_of_the_next_responses_is_written(project, ada, browser):
-    def being_written(**job):
+    def being_written(*began):
         Job.objects.all().delete()
-        begun = {"kind": "policy.sample", "config": {"place": True}, "attempt_number": 1, "heartbeat_at": now()}
-        Job.objects.create(project=project, **begun | {"state": "running"} | job)
+        sampling = {"kind": "policy.sample", "config": {"place": True}, "attempt_number": 1, "heartbeat_at": now()}
+        for job in began:
+            Job.objects.create(project=project, **sampling | {"state": "running", "started_at": now()} | job)
         return browser(ada).get("/api/v1/projects/stories/progress").json()["being_written"]
 
-    assert being_written() == 0
-    assert being_written(progress_done=16, progress_total=64) == 0.25
-    assert being_written(state="queued") == 0
-    assert being_written(state="succeeded", finished_at=now()) is None
-    assert being_written(config={"place": False}) is None
-    assert being_written(kind="policy.sft", config={}) is None
+    waits = {"state": "queued", "started_at": None}
+    assert being_written() is None
+    assert being_written({}) == 0
+    assert being_written({"progress_done": 16, "progress_total": 64}) == 0.25
+    assert being_written(waits) == 0
+    assert being_written({"progress_done": 16, "progress_total": 64}, waits) == 0.25
+    assert being_written({"state": "succeeded", "finished_at": now()}) is None
+    assert being_written({"config": {"place": False}}) is None
+    assert being_written({"kind": "policy.sft", "config": {}}) is None
 
 
 def test_a_demonstration_is_written_and_shows_in_the_history(project, ada, browser):
