@@ -6,6 +6,7 @@ import { DeskPage } from "../desk/DeskPage";
 import { inHand } from "../desk/paper";
 import { useBack } from "../desk/useBack";
 import { useDesk } from "../desk/useDesk";
+import { useOpened } from "../desk/useOpened";
 import { Note } from "../look/states";
 import { nothingToRank } from "../look/words";
 import { RankTask } from "./RankTask";
@@ -21,6 +22,7 @@ export function RankPage() {
   const progress = useMyProgress(slug);
   const first = useStanding(slug).data?.first_tasks ?? null;
   const back = useBack(slug, "ranking", desk.last);
+  useOpened(desk, progress.data?.open.ranking ?? 0);
   const { lease } = desk;
   return (
     <DeskPage title="Rank" slug={slug} desk={desk} none={nothingToRank(progress.data?.being_written, NONE)} wide>
