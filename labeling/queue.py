@@ -678,8 +678,8 @@ def place(
     """Put what a job sampled in the queue, one ranking task a prompt; how many tasks are new.
 
     authors: the checkpoint behind each name that a sample may go by; what they wrote to one prompt is ranked together.
-    Placing twice changes nothing. Empty responses are left out, identical ones become one, and a prompt with fewer
-    than two different responses has nothing to rank.
+    A task's score is the doubt about its samples. Placing twice changes nothing. Empty responses are left out,
+    identical ones become one, and a prompt with fewer than two different responses has nothing to rank.
     """
     placed = sum(
         place_batch(job=job, samples=batch, authors=authors, priority=priority)
@@ -721,7 +721,9 @@ def place_batch(*, job: Job, samples: list[SampleLine], authors: Mapping[str, Ch
             continue
         placed.add(prompt.pk)
         responses.append(list(written.values()))
-        tasks.append(open_task(settings, Kind.RANKING, prompt, priority=priority + prompt.priority, job=job))
+        task = open_task(settings, Kind.RANKING, prompt, priority=priority + prompt.priority, job=job)
+        task.score = line.doubt or 0.0
+        tasks.append(task)
     bulk.write([response for several in responses for response in several])
     bulk.write(tasks)
     link(zip(tasks, responses, strict=True))

@@ -102,6 +102,7 @@ class PolicyConfig(AppConfig):
                     Input("policy", "policy", default="champion"),
                     Input("prompts", "prompts", default="snapshot"),
                     Input("rival", "policy", required=False),
+                    Input("reward", "reward", required=False, default="latest"),
                 ),
                 program="policy",
                 output="samples",

@@ -352,6 +352,9 @@ class SampleConfig:
 
     responses_per_prompt: Count = 4
     """Responses to each prompt, 2 to 9 where people rank them; where there is a rival, half of them are its."""
+    candidates: Annotated[int, Bounds(minimum=0)] = 0
+    """Write so many first, and let the members of the reward model's ensemble choose among them: each response is what
+    a member drawn at random likes best, so that people compare what might be best. 0 writes no more than are wanted."""
     max_prompts: Annotated[int, Bounds(minimum=0)] = 0
     """Sample for this many prompts, drawn by the seed; 0 takes all."""
     splits: tuple[Literal["train", "valid", "test"], ...] = ("train", "valid", "test")
@@ -383,6 +386,11 @@ class SampleConfig:
 
     def __post_init__(self) -> None:
         check(self)
+        if 0 < self.candidates < self.responses_per_prompt:
+            raise ConfigError(
+                f"{self.responses_per_prompt} responses cannot be chosen among {self.candidates} candidates",
+                {"candidates": "must be 0, or at least responses_per_prompt"},
+            )
         if self.min_new_tokens >= self.max_new_tokens:
             raise ConfigError(
                 f"min_new_tokens {self.min_new_tokens} leaves no room below max_new_tokens {self.max_new_tokens}",

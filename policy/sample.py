@@ -4,12 +4,18 @@ They are one policy's, or half of them a rival's: mixed in one ranking, without 
 which of the two writes better. The same job gives the same responses however its prompts are batched (from a server,
 as far as that keeps to its seeds). A response that is empty, or nearly the same as another of its prompt, is sampled
 again with another seed; the seed that a response came from stands beside it.
+
+Given a reward model with an ensemble, each prompt's line says how unsure it is of the order of its responses, so that
+people may be asked about that first. It may choose the responses, too, among more candidates than are wanted: by
+Thompson sampling (Dwaracherla et al. 2024, 2402.00396), so that people compare what might be best.
 """
 
 from __future__ import annotations
 
+import random
 import time
 from collections import Counter
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import torch
@@ -17,6 +23,7 @@ import torch
 from policy.config import SampleConfig
 from policy.engines import BuiltIn, Server
 from policy.preflight import check_ends
+from rewardmodel import scoring
 from training import config as configs
 from training.config import ConfigError
 from training.lm import attention, backbone
@@ -24,10 +31,13 @@ from training.program import Interrupted
 from training.records import PromptLine, Sample, SampleLine, read_lines, write_lines
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
+    from torch import Tensor
+
     from policy.engines import Engine
+    from rewardmodel.scoring import Scorer
     from training.program import Run
 
 CHUNK = 64
@@ -42,16 +52,22 @@ class NothingSampled(ValueError):  # noqa: N818 - named for what happened
 
 
 def sample(run: Run) -> None:
-    """Do one `policy.sample` job: inputs `policy` and `prompts`, and `rival` where responses are to be mixed."""
+    """Do one `policy.sample` job: inputs `policy` and `prompts`.
+
+    And `rival` where responses are to be mixed, and `reward` where doubt about their order is to be told.
+    """
     config = configs.parse(SampleConfig, run.config)
-    authors = shares(run, config)
+    authors = shares(run, config.responses_per_prompt)
+    judge = doubting(run, config)
     prompts = _prompts(run, config, list(authors))
-    writer = Writer([engine(run, config, by, ks) for by, ks in authors.items()], config, run)
+    written_by = shares(run, config.candidates) if config.candidates else authors
+    writer = Writer([engine(run, config, by, ks) for by, ks in written_by.items()], config, run)
     saved = run.last_savepoint()
     lines = list(read_lines(SampleLine, saved)) if saved else []
     done = int((saved / "done").read_text()) if saved else 0
     whose = " and ".join(f"{len(ks)} of the {by}" for by, ks in authors.items())
-    run.reporter.note(f"{len(prompts):,} prompts, responses to each: {whose}; starting at {done}.")
+    among = f", chosen among {config.candidates}" if config.candidates else ""
+    run.reporter.note(f"{len(prompts):,} prompts, responses to each: {whose}{among}; starting at {done}.")
 
     def save(folder: Path) -> None:
         write_lines(lines, folder, kind="samples")
@@ -61,7 +77,7 @@ def sample(run: Run) -> None:
     while done < len(prompts):
         written = writer.write(prompts[done : done + CHUNK])
         if written is not None:
-            lines += written
+            lines += written if judge is None else judged(written, judge, authors, run.seed)
             done = min(done + CHUNK, len(prompts))
             run.reporter.progress(done, len(prompts), "prompts")
         if run.stop.requested or time.monotonic() - saved_at >= config.savepoint_every_seconds:
@@ -89,7 +105,7 @@ class Writer:
 
     def write(self, prompts: Sequence[PromptLine]) -> list[SampleLine] | None:
         """Answer these prompts, leaving out those without two different answers; None if asked to stop."""
-        K = self.config.responses_per_prompt
+        K = self.config.candidates or self.config.responses_per_prompt
         answers: list[dict[int, Sample]] = [{} for _ in prompts]
         wanting = list(range(len(prompts)))
         for attempt in range(self.config.retries + 1):
@@ -111,9 +127,8 @@ class Writer:
         ]
 
 
-def shares(run: Run, config: SampleConfig) -> dict[str, range]:
-    """Which of the K responses each checkpoint writes: all, or half of them where there is a rival."""
-    K = config.responses_per_prompt
+def shares(run: Run, K: int) -> dict[str, range]:
+    """Which of K responses each checkpoint writes: all, or half of them where there is a rival."""
     if not run.has_input("rival"):
         return {"policy": range(K)}
     if K < 2:
@@ -138,6 +153,58 @@ def engine(run: Run, config: SampleConfig, by: str, ks: range) -> Engine:
     model, encoder = backbone.load_policy(run.input(by), run.job.device)
     model.set_attn_implementation(attention.NAME)
     return BuiltIn(model, encoder, config, by=by, ks=ks)
+
+
+def doubting(run: Run, config: SampleConfig) -> Scorer | None:
+    """The reward model of the input `reward`, if it was given and can doubt."""
+    judge = scoring.load(run.input("reward"), run.job.device) if run.has_input("reward") else None
+    if judge is not None and judge.knows_doubt:
+        return judge
+    if config.candidates:
+        raise ConfigError(
+            "candidates are chosen by a reward model with an ensemble of heads, and "
+            + ("no reward model was given" if judge is None else "the one that was given has none")
+            + ": name one under the input reward, or set candidates to 0",
+            {"candidates": "must be 0 without a reward model that has an ensemble"},
+        )
+    if judge is not None:
+        run.reporter.note(f"No response is doubted: {scoring.NoSpread()}.")
+    return None
+
+
+def judged(lines: Sequence[SampleLine], judge: Scorer, authors: Mapping[str, range], seed: int) -> list[SampleLine]:
+    """Keep as many responses of each author as are wanted, and say how unsure the reward model is of their order."""
+    said = judge.score_with_spread(
+        [line.prompt for line in lines],
+        [[one.text for one in line.responses] for line in lines],
+        finished=[[one.finished for one in line.responses] for line in lines],
+    )
+    done = []
+    for line, doubted in zip(lines, said, strict=True):
+        dice = random.Random(f"{seed} {line.prompt_id}")
+        kept = sorted(
+            at
+            for by, ks in authors.items()
+            for at in liked(doubted.members, [i for i, one in enumerate(line.responses) if one.by == by], len(ks), dice)
+        )
+        responses = tuple(line.responses[at] for at in kept)
+        done.append(replace(line, responses=responses, doubt=doubted.of(kept).doubt))
+    return done
+
+
+def liked(members: Tensor, candidates: Sequence[int], count: int, dice: random.Random) -> list[int]:
+    """So many of the candidates, each the one that a member drawn at random likes best of those that are left.
+
+    members: (H, N), what each member says of all.
+    """
+    left = list(candidates)
+    chosen: list[int] = []
+    while left and len(chosen) < count:
+        taste = members[dice.randrange(len(members))]
+        best = max(left, key=lambda at: float(taste[at]))
+        left.remove(best)
+        chosen.append(best)
+    return chosen
 
 
 def alike(one: str, other: str) -> float:
@@ -191,9 +258,11 @@ def _write(lines: Sequence[SampleLine], folder: Path) -> None:
 def _evaluation(lines: Sequence[SampleLine], prompts: int) -> dict[str, float]:
     samples = [response for line in lines for response in line.responses]
     lengths = [one.token_count for one in samples if one.token_count is not None]
+    doubts = [line.doubt for line in lines if line.doubt is not None]
     return {
         "prompts": prompts,
         "responses": len(samples),
         "ended": sum(one.finished for one in samples) / len(samples),
         **({"mean_tokens": sum(lengths) / len(lengths)} if lengths else {}),
+        **({"mean_doubt": sum(doubts) / len(doubts)} if doubts else {}),
     }

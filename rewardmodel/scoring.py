@@ -51,12 +51,18 @@ class NoSpread(ValueError):  # noqa: N818 - named for what is missing
 class Doubted:
     """Scores of the K responses to one prompt, with the doubt about each.
 
-    score: (K,). members: (H, K), what each member of the ensemble says, in the same units. A member is free to put all
-    responses to one prompt higher or lower, since no comparison tells; so take differences within a prompt first.
+    score: (K,). members: (H, K), what each member of the ensemble says, in the same units, of which one is so many
+    nats. A member is free to put all responses to one prompt higher or lower, since no comparison tells; so take
+    differences within a prompt first.
     """
 
     score: Tensor
     members: Tensor
+    nats: float
+
+    def of(self, responses: Sequence[int]) -> Doubted:
+        """The same of some of the responses only, in this order."""
+        return Doubted(self.score[responses], self.members[:, responses], self.nats)
 
     @property
     def spread(self) -> Tensor:
@@ -66,7 +72,23 @@ class Doubted:
     @property
     def disagreement(self) -> Tensor:
         """Standard deviation over the members of each difference of two scores, (K, K)."""
-        return (self.members.unsqueeze(2) - self.members.unsqueeze(1)).std(dim=0, correction=0)
+        return self._differences.std(dim=0, correction=0)
+
+    @property
+    def doubt(self) -> float:
+        """How unsure the order of these responses is, 0 to ½: the mean over pairs of how far the members are apart.
+
+        Of a pair it is the standard deviation over the members of the probability that one response beats the other,
+        whose square Dwaracherla et al. 2024 (2402.00396) call infomax. 0 where there is no pair.
+        """
+        K = len(self.score)
+        apart = torch.sigmoid(self._differences * self.nats).std(dim=0, correction=0)
+        return float(apart.sum()) / max(K * (K - 1), 1)
+
+    @property
+    def _differences(self) -> Tensor:
+        """(H, K, K)."""
+        return self.members.unsqueeze(2) - self.members.unsqueeze(1)
 
 
 class Scorer:
@@ -135,7 +157,7 @@ class Scorer:
             raise NoSpread
         centre = self.scales.heads.centre.cpu().unsqueeze(1)
         return [
-            Doubted(self._normal(raw), self._normal(members - centre))
+            Doubted(self._normal(raw), self._normal(members - centre), self.std)
             for raw, members in raw_scores(self.scales, trees)
             if members is not None
         ]

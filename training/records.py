@@ -261,6 +261,8 @@ class SampleLine:
     prompt_id: str
     prompt: tuple[Message, ...]
     responses: tuple[Sample, ...]
+    doubt: float | None = None
+    """How unsure a reward model was of their order, 0 to ½; None where none was asked."""
 
     @classmethod
     def from_json(cls, text: str, line_number: int | None = None) -> Self:
@@ -269,7 +271,12 @@ class SampleLine:
             responses = tuple(_sample(item) for item in line.items("responses"))
             if len({sample.k for sample in responses}) < len(responses):
                 raise RecordError("holds the same k twice", field="responses")
-            return cls(prompt_id=line.text("prompt_id", blank=False), prompt=line.prompt(), responses=responses)
+            return cls(
+                prompt_id=line.text("prompt_id", blank=False),
+                prompt=line.prompt(),
+                responses=responses,
+                doubt=line.optional("doubt", line.number),
+            )
 
     def to_json(self) -> str:
         """Write the line, without its newline."""
@@ -285,7 +292,8 @@ class SampleLine:
             }
             for sample in self.responses
         ]
-        return _dump({"prompt_id": self.prompt_id, "prompt": plain_prompt(self.prompt), "responses": responses})
+        said = {} if self.doubt is None else {"doubt": _finite(self.doubt)}
+        return _dump({"prompt_id": self.prompt_id, "prompt": plain_prompt(self.prompt), "responses": responses} | said)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

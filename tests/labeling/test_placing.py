@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from itertools import combinations
 
 import labeling_factories as factories
@@ -47,6 +48,22 @@ def test_each_response_knows_its_checkpoint_and_how_it_was_sampled(project, job,
     assert (written.logprob, written.token_count, written.finished) == (-12.5, 9, True)
     assert written.sampling == {"temperature": 0.9}
     assert task.responses.count() == 4
+
+
+def test_what_the_reward_model_doubts_most_comes_first_where_a_project_asks_for_it(
+    settings_of_project, project, job, checkpoint, ada
+):
+    settings_of_project.order = "score"
+    settings_of_project.save()
+    doubts = {"Sure?": 0.01, "Not asked?": None, "Torn?": 0.31, "Unsure?": 0.2}
+    lines = [replace(sampled(text, *FOUR), doubt=doubt) for text, doubt in doubts.items()]
+    queue.place(job=job, samples=lines, authors={"policy": checkpoint})
+    seen = []
+    for _ in lines:
+        lease = queue.lease_next(annotator=ada, slug=project.slug, kind="ranking").lease
+        seen.append(lease.task.prompt.messages[0]["content"])
+        queue.skip(annotator=ada, lease_id=lease.pk, reason="other")
+    assert seen == ["Torn?", "Unsure?", "Sure?", "Not asked?"]
 
 
 def test_placing_twice_changes_nothing(project, job, checkpoint):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 import socket
 import threading
 import time
@@ -10,6 +11,7 @@ from contextlib import contextmanager
 
 import pytest
 import tiny
+import torch
 import uvicorn
 from hypothesis import given
 from hypothesis import strategies as st
@@ -22,6 +24,7 @@ from policy.config import SampleConfig
 from policy.engines import ServerUnusable, WrongCount
 from policy.sample import NothingSampled, alike, sample
 from policy.serve import Server, Shelf
+from rewardmodel import heads, scoring
 from training import artifacts
 from training.artifacts import Store
 from training.config import ConfigError
@@ -97,6 +100,83 @@ def test_only_the_wanted_splits_and_as_many_prompts_as_asked(inputs, tmp_path):
     assert [line.prompt_id for line in wrote(run)] == ["p4", "p9"]
     run = tiny.run(tmp_path / "few", "policy.sample", inputs, FAST | {"max_prompts": 3})
     assert len(wrote(run)) == 3
+
+
+@pytest.fixture(scope="module")
+def judged(inputs, tmp_path_factory):
+    """With a reward model whose members are at odds."""
+    folder = tiny.scorer(tmp_path_factory.mktemp("reward") / "reward", inputs["policy"])
+    heads.save(heads.Heads(32, 5, prior_scale=3.0, seed=0), folder)
+    return inputs | {"reward": folder}
+
+
+def test_each_line_says_how_unsure_the_reward_model_is_of_its_order(judged, inputs, tmp_path):
+    run = tiny.run(tmp_path / "run", "policy.sample", judged, FAST)
+    lines = wrote(run)
+    scorer = scoring.load(judged["reward"])
+    for line in lines:
+        texts, finished = zip(*((one.text, one.finished) for one in line.responses), strict=True)
+        (said,) = scorer.score_with_spread([line.prompt], [texts], finished=[finished])
+        assert line.doubt == pytest.approx(said.doubt, rel=1e-4)
+    assert len({line.doubt for line in lines}) == len(lines)
+    card = json.loads((run.output_dir / "card.json").read_text())
+    assert card["evaluation"]["mean_doubt"] == pytest.approx(sum(line.doubt for line in lines) / len(lines))
+    without = wrote(tiny.run(tmp_path / "without", "policy.sample", inputs, FAST))
+    assert [line.responses for line in lines] == [line.responses for line in without]
+    assert {line.doubt for line in without} == {None}
+
+
+def test_a_reward_model_that_never_doubts_is_told_of_and_changes_nothing(inputs, tmp_path):
+    sure = inputs | {"reward": tiny.scorer(tmp_path / "sure", inputs["policy"])}
+    run = tiny.run(tmp_path / "run", "policy.sample", sure, FAST)
+    assert {line.doubt for line in wrote(run)} == {None}
+    assert any("no ensemble" in event["text"] for event in tiny.events(run, "note"))
+    with pytest.raises(ConfigError, match="the one that was given has none"):
+        sample(tiny.run(tmp_path / "choosing", "policy.sample", sure, FAST | {"candidates": 8}))
+    with pytest.raises(ConfigError, match="no reward model was given"):
+        sample(tiny.run(tmp_path / "alone", "policy.sample", inputs, FAST | {"candidates": 8}))
+    with pytest.raises(ConfigError, match="cannot be chosen among 3"):
+        SampleConfig(candidates=3)
+
+
+def test_the_ensemble_chooses_among_more_candidates(judged, inputs, tmp_path):
+    all_of_them = wrote(tiny.run(tmp_path / "all", "policy.sample", inputs, FAST | {"responses_per_prompt": 8}))
+    chosen = wrote(tiny.run(tmp_path / "some", "policy.sample", judged, FAST | {"candidates": 8}))
+    scorer = scoring.load(judged["reward"])
+    for line, before in zip(chosen, all_of_them, strict=True):
+        assert len(line.responses) == 4
+        assert set(line.responses) < set(before.responses)
+        texts, finished = zip(*((one.text, one.finished) for one in before.responses), strict=True)
+        (said,) = scorer.score_with_spread([before.prompt], [texts], finished=[finished])
+        at = [before.responses.index(one) for one in line.responses]
+        assert line.doubt == pytest.approx(said.of(at).doubt, rel=1e-4)
+        favourites = {before.responses[int(best)] for best in said.members.argmax(1)}
+        assert favourites & set(line.responses)
+    assert [line.responses for line in chosen] != [line.responses[:4] for line in all_of_them]
+
+
+def test_of_a_policy_and_its_rival_half_each_are_chosen_and_the_same_after_a_stop(judged, tmp_path, monkeypatch):
+    both = judged | {"rival": tiny.policy(tmp_path / "rival", seed=1)}
+    monkeypatch.setattr(sampling, "CHUNK", 3)
+    config = FAST | {"candidates": 6}
+    whole = tiny.run(tmp_path / "whole", "policy.sample", both, config)
+    for line in wrote(whole):
+        assert [one.by for one in line.responses] == ["policy", "policy", "rival", "rival"]
+    broken = tiny.run(tmp_path / "broken", "policy.sample", both, config)
+    broken.stop = tiny.StopsAfter(5)
+    with pytest.raises(Interrupted):
+        sample(broken)
+    again = open_run(broken.folder)
+    sample(again)
+    assert artifacts.digest_of(again.output_dir) == artifacts.digest_of(whole.output_dir)
+
+
+def test_members_choose_what_they_like_best_of_what_is_left():
+    members = torch.tensor([[3.0, 2.0, 1.0, 0.0], [0.0, 1.0, 2.0, 3.0]])
+    dice = random.Random(0)
+    picks = [sampling.liked(members, range(4), 2, dice) for _ in range(200)]
+    assert {tuple(pick) for pick in picks} == {(0, 1), (0, 3), (3, 0), (3, 2)}
+    assert sampling.liked(members, [1, 2], 4, dice) in ([1, 2], [2, 1])
 
 
 def _said(k, text):

@@ -170,6 +170,20 @@ def test_scores_come_with_a_spread(trained):
     assert all((one.spread > 0).all() and (one.disagreement.diagonal() == 0).all() for one in found)
 
 
+def test_doubt_is_how_far_the_members_are_apart_on_who_wins():
+    members = torch.tensor([[0.0, 1.0, 5.0], [1.0, 0.0, 6.0]])
+    said = scoring.Doubted(members.mean(0), members, nats=2.0)
+
+    def wins(nats):
+        return 1 / (1 + math.exp(-nats))
+
+    apart = [abs(wins(2) - wins(-2)) / 2, abs(wins(10) - wins(10)) / 2, abs(wins(8) - wins(12)) / 2]
+    assert said.doubt == pytest.approx(sum(apart) / 3, rel=1e-4)
+    assert said.of([0, 2]).doubt == pytest.approx(0, abs=1e-6)
+    assert said.of([1, 0]).doubt == pytest.approx(apart[0])
+    assert said.of([1]).doubt == 0
+
+
 def test_the_spread_shrinks_as_people_say_more(inputs, tmp_path):
     doubts = []
     oracle = Oracle()

@@ -78,7 +78,7 @@ function Names({ slug, project, leads }: { slug: string; project: Project; leads
 const ORDERS: { order: Settings["order"]; name: string; hint: string }[] = [
   { order: "served", name: "What others have begun", hint: "Tasks get finished one after the other." },
   { order: "uniform", name: "By lot", hint: "Every task has the same chance to come early." },
-  { order: "score", name: "What a model is least sure of", hint: "By the tasks' score; tasks without one come as they were made." },
+  { order: "score", name: "What a model is least sure of", hint: "By how unsure the reward model was that a sampling job was given; tasks without such a figure come last, as they were made." },
 ];
 
 function Labeling({ slug, settings, leads }: { slug: string; settings: Settings; leads: boolean }) {
