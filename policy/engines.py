@@ -57,8 +57,15 @@ class Engine(Protocol):
     ks: range
     """Which of the K responses are its."""
 
-    def write(self, prompts: Sequence[PromptLine], *, seed: int, stop: Callable[[], bool]) -> list[list[Sample]] | None:
-        """One sample to each prompt and k; None soon after `stop` says so."""
+    def write(
+        self,
+        prompts: Sequence[PromptLine],
+        *,
+        seed: int,
+        stop: Callable[[], bool],
+        progress: Callable[[int], None] = lambda _: None,
+    ) -> list[list[Sample]] | None:
+        """One sample to each prompt and k; None soon after `stop` says so. `progress` hears how many have theirs."""
         ...
 
 
@@ -69,8 +76,15 @@ class BuiltIn:
         self.encoder, self.config, self.by, self.ks = encoder, config, by, ks
         self.generator = Generator(model, end_id=encoder.eos_id, pad_id=encoder.pad_id, decode=encoder.text)
 
-    def write(self, prompts: Sequence[PromptLine], *, seed: int, stop: Callable[[], bool]) -> list[list[Sample]] | None:
-        """One sample to each prompt and k; None soon after `stop` says so."""
+    def write(
+        self,
+        prompts: Sequence[PromptLine],
+        *,
+        seed: int,
+        stop: Callable[[], bool],
+        progress: Callable[[int], None] = lambda _: None,
+    ) -> list[list[Sample]] | None:
+        """One sample to each prompt and k; None soon after `stop` says so. `progress` hears how many have theirs."""
         config = self.config
         rows = self.generator.generate(
             [self.encoder.prompt_ids(line.prompt) for line in prompts],
@@ -86,6 +100,7 @@ class BuiltIn:
                 seed=seed,
             ),
             stop=stop,
+            progress=progress,
         )
         if rows is None:
             return None
@@ -132,8 +147,15 @@ class Server:
                 f"`--served-model-name {self.model}`, or say in server_models what it calls that checkpoint"
             )
 
-    def write(self, prompts: Sequence[PromptLine], *, seed: int, stop: Callable[[], bool]) -> list[list[Sample]] | None:
-        """One sample to each prompt and k; None soon after `stop` says so."""
+    def write(
+        self,
+        prompts: Sequence[PromptLine],
+        *,
+        seed: int,
+        stop: Callable[[], bool],
+        progress: Callable[[int], None] = lambda _: None,
+    ) -> list[list[Sample]] | None:
+        """One sample to each prompt and k; None soon after `stop` says so. `progress` hears how many have theirs."""
         pool = ThreadPoolExecutor(max_workers=REQUESTS_AT_ONCE, thread_name_prefix="sample")
         asked = [pool.submit(self._ask, line.prompt, seed_of(seed, line.id)) for line in prompts]
         try:
@@ -144,6 +166,7 @@ class Server:
                 done, waiting = wait(waiting, timeout=LOOK_SECONDS, return_when=FIRST_COMPLETED)
                 for each in done:
                     each.result()
+                progress(len(asked) - len(waiting))
             return [each.result() for each in asked]
         finally:
             pool.shutdown(wait=False, cancel_futures=True)

@@ -39,9 +39,11 @@ if TYPE_CHECKING:
     from policy.engines import Engine
     from rewardmodel.scoring import Scorer
     from training.program import Run
+    from training.report import Reporter
 
 CHUNK = 64
 RETRY_SEED = 1_000_003
+SAID_EVERY_SECONDS = 1.0
 AUTHORS = ("policy", "rival")
 
 
@@ -61,7 +63,8 @@ def sample(run: Run) -> None:
     judge = doubting(run, config)
     prompts = _prompts(run, config, list(authors))
     written_by = shares(run, config.candidates) if config.candidates else authors
-    writer = Writer([engine(run, config, by, ks) for by, ks in written_by.items()], config, run)
+    told = Told(run.reporter, len(prompts))
+    writer = Writer([engine(run, config, by, ks) for by, ks in written_by.items()], config, run, told)
     saved = run.last_savepoint()
     lines = list(read_lines(SampleLine, saved)) if saved else []
     done = int((saved / "done").read_text()) if saved else 0
@@ -75,11 +78,11 @@ def sample(run: Run) -> None:
 
     saved_at = time.monotonic()
     while done < len(prompts):
-        written = writer.write(prompts[done : done + CHUNK])
+        written = writer.write(prompts[done : done + CHUNK], before=done)
         if written is not None:
             lines += written if judge is None else judged(written, judge, authors, run.seed)
             done = min(done + CHUNK, len(prompts))
-            run.reporter.progress(done, len(prompts), "prompts")
+            told.say(done, at_once=True)
         if run.stop.requested or time.monotonic() - saved_at >= config.savepoint_every_seconds:
             run.savepoint(done, save)
             saved_at = time.monotonic()
@@ -97,22 +100,50 @@ def sample(run: Run) -> None:
     )
 
 
+class Told:
+    """How far the job is, said to those who watch at most once a second, or at once."""
+
+    def __init__(self, reporter: Reporter, total: int) -> None:
+        self.reporter, self.total = reporter, total
+        self.said_at = time.monotonic()
+
+    def say(self, done: float, *, at_once: bool = False) -> None:
+        """So many prompts are answered."""
+        if at_once or time.monotonic() - self.said_at >= SAID_EVERY_SECONDS:
+            self.reporter.progress(done, self.total, "prompts")
+            self.said_at = time.monotonic()
+
+
 class Writer:
     """Writes K responses to prompts, each engine its share."""
 
-    def __init__(self, engines: Sequence[Engine], config: SampleConfig, run: Run) -> None:
-        self.engines, self.config, self.run = engines, config, run
+    def __init__(self, engines: Sequence[Engine], config: SampleConfig, run: Run, told: Told) -> None:
+        self.engines, self.config, self.run, self.told = engines, config, run, told
 
-    def write(self, prompts: Sequence[PromptLine]) -> list[SampleLine] | None:
-        """Answer these prompts, leaving out those without two different answers; None if asked to stop."""
+    def write(self, prompts: Sequence[PromptLine], *, before: int) -> list[SampleLine] | None:
+        """Answer these prompts, leaving out those without two different answers; None if asked to stop.
+
+        before: how many others are answered already. Of each of these, every engine makes its part of an answer, and
+        what is sampled again counts no more.
+        """
         K = self.config.candidates or self.config.responses_per_prompt
         answers: list[dict[int, Sample]] = [{} for _ in prompts]
         wanting = list(range(len(prompts)))
         for attempt in range(self.config.retries + 1):
             seed = self.run.seed + RETRY_SEED * attempt
-            for engine in self.engines:
+            for place, engine in enumerate(self.engines):
                 asking = [i for i in wanting if any(k not in answers[i] for k in engine.ks)]
-                written = engine.write([prompts[i] for i in asking], seed=seed, stop=lambda: self.run.stop.requested)
+
+                def progress(answered: int, place: int = place, attempt: int = attempt) -> None:
+                    if attempt == 0:
+                        self.told.say(before + (place * len(prompts) + answered) // len(self.engines))
+
+                written = engine.write(
+                    [prompts[i] for i in asking],
+                    seed=seed,
+                    stop=lambda: self.run.stop.requested,
+                    progress=progress,
+                )
                 if written is None:
                     return None
                 for i, fresh in zip(asking, written, strict=True):

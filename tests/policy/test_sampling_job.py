@@ -72,6 +72,17 @@ def test_how_prompts_are_batched_changes_no_response(inputs, tmp_path, monkeypat
     ] == [[r.text for r in line.responses] for line in whole]
 
 
+@pytest.mark.parametrize("authors", ["policy", "rivals"])
+def test_it_is_told_how_far_it_is_while_it_writes(inputs, rivals, tmp_path, monkeypatch, authors):
+    monkeypatch.setattr(sampling, "SAID_EVERY_SECONDS", 0.0)
+    run = tiny.run(tmp_path / "run", "policy.sample", inputs if authors == "policy" else rivals, FAST)
+    sample(run)
+    told = [(event["done"], event["total"]) for event in tiny.events(run, "progress")]
+    assert told == sorted(told)
+    assert len(set(told)) > 3
+    assert told[-1] == (10, 10)
+
+
 @pytest.mark.parametrize("looks", [0, 3, 12])
 def test_stopped_anywhere_and_resumed_it_publishes_the_same_bytes(inputs, tmp_path, monkeypatch, looks):
     monkeypatch.setattr(sampling, "CHUNK", 3)
