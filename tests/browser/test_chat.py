@@ -177,6 +177,26 @@ def test_a_reply_comes_word_by_word_and_escape_stops_it_down_to_the_model(rhea):
         comes_to(lambda: words(rhea), said)
 
 
+def test_a_conversation_that_is_deleted_while_a_reply_comes_stays_deleted_until_undone(rhea):
+    model = Talkative()
+    model.start()
+    with streaming_server(model.url) as address:
+        rhea.goto(f"{address}/p/bedtime/chat")
+        say(rhea, "Tell me a story.")
+        expect(rhea.locator("[data-writing=true]")).to_contain_text("word5 ")
+        entries = rhea.get_by_role("complementary", name="Conversations").get_by_role("listitem")
+        expect(entries).to_have_count(1)  # it is kept while the reply still comes
+        rhea.get_by_role("button", name="Delete “Tell me a story.”").click()
+        expect(entries).to_have_count(0)
+        assert model.left.wait(PATIENCE_SECONDS)
+        rhea.wait_for_timeout(500)
+        expect(entries).to_have_count(0)
+        rhea.get_by_role("button", name="Undo").click()
+        entries.get_by_role("button").first.click()
+        expect(rhea.get_by_text("stopped", exact=True)).to_be_visible()  # nobody writes it any more
+        assert "word5" in words(rhea)
+
+
 def test_a_reply_is_written_again_and_both_versions_stay(rhea):
     say(rhea, "Tell me a story.")
     answered(rhea, 1)

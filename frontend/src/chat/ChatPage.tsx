@@ -1,4 +1,4 @@
-import { useState } from "react";
+import { useRef, useState } from "react";
 import { useSearchParams } from "react-router";
 import { useTalkers } from "../api/chat";
 import { newId } from "../api/client";
@@ -13,7 +13,7 @@ import { Empty, ErrorNote, Skeleton, Spoken } from "../look/states";
 import { useToasts } from "../look/toasts";
 import styles from "./Chat.module.css";
 import { forgetTalk, keepManner, keepTalk, keptManner, keptTalks, type KeptTalk, type Manner } from "./shelf";
-import { EMPTY, titleOf } from "./talk";
+import { EMPTY, fromKept, type Talk, titleOf } from "./talk";
 import { TalkList } from "./TalkList";
 import { Thread } from "./Thread";
 
@@ -65,6 +65,8 @@ function Room({ slug, user, talkers, canRank }: RoomProps) {
   const [manner, setManner] = useState(keptManner);
   const [fresh] = useState(newId);
   const [listing, setListing] = useState(false);
+  // A reply may still be coming into a conversation that was deleted: it must not bring it back, but Undo must.
+  const forgotten = useRef(new Map<string, KeptTalk>());
   const wanted = address.get("model");
   const open = address.get("talk") ?? (wanted === null ? talks[0]?.id : undefined) ?? fresh;
   const found = talks.find((each) => each.id === open);
@@ -80,10 +82,24 @@ function Room({ slug, user, talkers, canRank }: RoomProps) {
     setManner(manner);
     keepManner(manner);
   };
+  const keepOpen = (talk: Talk, name: string): void => {
+    const one = { id: open, at: Date.now(), model: name, talk };
+    if (forgotten.current.has(open)) {
+      forgotten.current.set(open, one);
+      return;
+    }
+    setTalks(keepTalk(user, slug, one));
+    if (wanted !== null) setAddress({ talk: open }, { replace: true });
+  };
   const forget = (one: KeptTalk): void => {
+    forgotten.current.set(one.id, one);
     setTalks(forgetTalk(user, slug, one.id));
     if (one.id === open) begin();
-    toasts.say(`“${titleOf(one.talk)}” is deleted.`, () => { setTalks(keepTalk(user, slug, one)); });
+    toasts.say(`“${titleOf(one.talk)}” is deleted.`, () => {
+      const latest = forgotten.current.get(one.id) ?? one;
+      forgotten.current.delete(one.id);
+      setTalks(keepTalk(user, slug, latest));
+    });
   };
   useShortcuts("Conversations", [{ keys: "n", does: "Begin a new conversation", run: begin }]);
   const list = <TalkList talks={talks} open={open} onOpen={show} onNew={begin} onForget={forget} />;
@@ -98,16 +114,13 @@ function Room({ slug, user, talkers, canRank }: RoomProps) {
       <Thread
         key={open}
         slug={slug}
-        first={found?.talk ?? EMPTY}
+        first={found === undefined ? EMPTY : fromKept(found.talk)}
         model={model}
         talkers={talkers}
         manner={{ ...manner, contest: manner.contest && canRank }}
         canRank={canRank}
         onManner={change}
-        onChange={(talk, name) => {
-          setTalks(keepTalk(user, slug, { id: open, at: Date.now(), model: name, talk }));
-          if (wanted !== null) setAddress({ talk: open }, { replace: true });
-        }}
+        onChange={keepOpen}
         onList={() => { setListing(true); }}
       />
       {listing && (

@@ -208,11 +208,12 @@ function useOrdering(): { begin: () => AbortSignal; end: () => void } {
   };
 }
 
-/** What is said is kept a moment later, and at once when the page or the conversation is left. */
+/** What is said is kept a moment later, also while more is being said, and at once when the page or the conversation is left. */
 function useKeptTalk(talk: Talk, model: string, onChange: (talk: Talk, model: string) => void): void {
   const unkept = useRef<(() => void) | null>(null);
   const keep = useRef(onChange);
   const before = useRef(talk);
+  const timer = useRef<ReturnType<typeof setTimeout>>(undefined);
   useLayoutEffect(() => {
     keep.current = onChange;
   });
@@ -220,11 +221,12 @@ function useKeptTalk(talk: Talk, model: string, onChange: (talk: Talk, model: st
     if (before.current === talk) return;
     before.current = talk;
     unkept.current = () => {
+      clearTimeout(timer.current);
+      timer.current = undefined;
       unkept.current = null;
       keep.current(talk, model);
     };
-    const timer = setTimeout(() => { unkept.current?.(); }, KEEP_AFTER_MS);
-    return () => { clearTimeout(timer); };
+    timer.current ??= setTimeout(() => { unkept.current?.(); }, KEEP_AFTER_MS);
   }, [talk, model]);
   useEffect(() => {
     const now = (): void => { unkept.current?.(); };
