@@ -50,10 +50,14 @@ api: $(VENV)/run.stamp $(FRONT)/node_modules/.stamp ## write the OpenAPI documen
 
 # --- Checking ------------------------------------------------------------------------------------
 
-.PHONY: test
-test: $(VENV)/dev.stamp $(FRONT)/dist/index.html ## the tests; those of queue and ledger on SQLite and on PostgreSQL
+.PHONY: test test-python test-front
+test: test-python test-front ## the tests; those of queue and ledger on SQLite and on PostgreSQL
+
+test-python: $(VENV)/dev.stamp $(FRONT)/dist/index.html
 	@$(PYTEST) $(SPREAD) -m "not slow" $(TESTS)
 	@LAUREL_TEST_DATABASE_URL=$(POSTGRES) $(PYTEST) $(SPREAD) -m "both_databases and not slow" $(TESTS)
+
+test-front: $(FRONT)/node_modules/.stamp
 	@cd $(FRONT) && npm run --silent test
 
 .PHONY: laws
