@@ -68,6 +68,19 @@ def stands_still(page: Page) -> None:
     comes_to(lambda: page.evaluate(moving), wanted=False)
 
 
+def line_of(what, number):
+    """A line of a dataset of some kind."""
+    line = {"id": number, "split": "train", "group": number, "prompt": [{"role": "user", "content": f"Kite {number}?"}]}
+    if what == "demonstrations":
+        return line | {"response": f"Kite {number} flew.", "annotator": "p-1", "source": "here"}
+    if what == "rankings":
+        texts = [f"Kite {number} flew.", f"Kite {number} fell."]
+        line["responses"] = [{"id": f"r{k}", "text": text} for k, text in enumerate(texts)]
+        placements = [{"response": "r1", "rank": 1, "rating": 6}, {"response": "r0", "rank": 2, "rating": 2}]
+        line["judgements"] = [{"kind": "ranking", "annotator": "p-1", "placements": placements}]
+    return line
+
+
 class World:
     """A project called Bedtime stories, and the cast in it."""
 
@@ -148,7 +161,8 @@ class World:
         job = jobs.start(project=self.project, kind="labeling.snapshot", config={"what": what})
         attempt = self.claimed(job)
         card = {"kind": what, "count": 2, "splits": {"train": 2, "valid": 0, "test": 0}}
-        digest = self.stored(f"job{job.pk}", card, data_jsonl=b'{"id": "1"}\n{"id": "2"}\n')
+        data = "".join(f"{json.dumps(line_of(what, number))}\n" for number in ("1", "2"))
+        digest = self.stored(f"job{job.pk}", card, data_jsonl=data.encode())
         jobs.finish(attempt, digest=digest, folder=settings.LAUREL_HOME, card=card)
         return job
 

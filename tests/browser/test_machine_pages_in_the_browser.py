@@ -124,6 +124,9 @@ def test_a_researcher_downloads_a_dataset_and_makes_a_token_that_is_shown_once(w
     dataset = world.snapshot("rankings").dataset
     rhea = sign_in("rhea")
     rhea.goto(f"/p/bedtime/datasets/{dataset.pk}")
+    glance = rhea.get_by_role("region", name="Its first lines")
+    expect(glance.get_by_role("listitem").first).to_contain_text("Kite 1?")
+    expect(glance.get_by_role("listitem").filter(has_text="rank 1").last).to_contain_text("Kite 2 fell.")
     with rhea.expect_download() as coming:
         rhea.get_by_role("link", name="Download").click()
     lines = coming.value.path().read_text().splitlines()

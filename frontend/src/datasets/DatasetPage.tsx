@@ -3,7 +3,7 @@ import { datasetLines, useDataset } from "../api/datasets";
 import { useRole, useSlug } from "../api/project";
 import { Card } from "../look/Card";
 import { CopyLine } from "../look/CopyLine";
-import { bytes, figure } from "../look/numbers";
+import { bytes, figure, percent } from "../look/numbers";
 import { Page } from "../look/Page";
 import { ErrorNote, Quiet, Skeleton, Tag } from "../look/states";
 import { exactly, when } from "../look/times";
@@ -11,6 +11,7 @@ import { asText } from "../machine/order";
 import buttons from "../look/Button.module.css";
 import { cx } from "../look/cx";
 import styles from "./Datasets.module.css";
+import { FirstLines } from "./FirstLines";
 
 /** One frozen dataset: what is in it, and how to have it. */
 export function DatasetPage() {
@@ -50,10 +51,10 @@ export function DatasetPage() {
           <dt>Lines</dt>
           <dd className={styles["big"]}>{it.count.toLocaleString()}</dd>
         </div>
-        {counts(it.card).map(([name, count]) => (
+        {[...counts(it.card), ...figuresOf(it.card)].map(([name, count]) => (
           <div key={name}>
             <dt>{name}</dt>
-            <dd className={styles["big"]}>{figure(count)}</dd>
+            <dd className={styles["big"]}>{SHARES.includes(name) ? percent(count) : figure(count)}</dd>
           </div>
         ))}
         <div>
@@ -71,6 +72,7 @@ export function DatasetPage() {
           </dd>
         </div>
       </dl>
+      {mayFetch && lines !== undefined && <FirstLines id={it.id} count={it.count} />}
       <Card title="Fetch it from a program">
         {mayFetch ? (
           <div className={styles["stack"]}>
@@ -108,17 +110,28 @@ export function DatasetPage() {
 function made(card: Readonly<Record<string, unknown>>): [string, string][] {
   const chosen = Object.entries((card["config"] ?? {}) as Record<string, unknown>);
   const rest = Object.entries(card).filter(([name, value]) => !SAID_ABOVE.includes(name) && typeof value !== "object");
-  return [...chosen, ...rest].map(([name, value]) => [name.replaceAll("_", " "), inWords(value)]);
+  return [...chosen, ...rest].map(([name, value]) => [name.replaceAll("_", " "), inWords(name, value)]);
 }
 
-function inWords(value: unknown): string {
+const NONE_IF_EMPTY = ["stop", "server_models"]; // else a list that is empty leaves nothing out
+
+function inWords(name: string, value: unknown): string {
   if (typeof value === "boolean") return value ? "yes" : "no";
-  if (Array.isArray(value)) return value.length === 0 ? "all" : value.join(", ");
+  if (Array.isArray(value)) return value.length > 0 ? value.join(", ") : NONE_IF_EMPTY.includes(name) ? "none" : "all";
   return asText(value) === "" ? "none" : asText(value);
 }
 
 const SAID_ABOVE = ["kind", "count", "splits", "config"];
 const SPLITS = ["train", "valid", "test"];
+
+const SHARES = ["ended"];
+
+/** What was found of the lines when they were made, such as how many responses came to their end. */
+function figuresOf(card: Readonly<Record<string, unknown>>): [string, number][] {
+  return Object.entries((card["evaluation"] ?? {}) as Record<string, unknown>)
+    .filter((entry): entry is [string, number] => typeof entry[1] === "number")
+    .map(([name, figure]) => [name.replaceAll("_", " "), figure]);
+}
 
 /** Counts per split, as the card gives them, training first. */
 function counts(card: Readonly<Record<string, unknown>>): [string, number][] {
