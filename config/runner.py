@@ -47,6 +47,7 @@ class Runner:
     told_to_stop: threading.Event = field(default_factory=threading.Event)
     told_by: str = ""
     """The signal that told it to stop."""
+    speaking: threading.Lock = field(default_factory=threading.Lock)
 
     def run(self, while_running: Callable[[], object] = lambda: None) -> int:
         """Run until told to stop (0), or until a program cannot be kept alive (1)."""
@@ -60,7 +61,7 @@ class Runner:
                 while_running()
                 status = self.start_again_what_died()
             if self.told_by:
-                self.say(f"Stopping ({self.told_by}); jobs that run are writing a savepoint.")
+                self.tell(f"Stopping ({self.told_by}); jobs that run are writing a savepoint.")
         finally:
             self.stop()
         return status
@@ -69,6 +70,11 @@ class Runner:
         """Take note of a signal to stop."""
         self.told_by = signal.Signals(number).name
         self.told_to_stop.set()
+
+    def tell(self, line: str) -> None:
+        """Say a line as a whole, whoever else speaks at the same time."""
+        with self.speaking:
+            self.say(line)
 
     def start(self, program: Program) -> None:
         """Start a program in a session of its own, so that Ctrl-C reaches it through us only."""
@@ -89,7 +95,7 @@ class Runner:
         assert process.stdout is not None  # noqa: S101 (it was started with a pipe)
         with process.stdout as said:
             for line in said:
-                self.say(f"{name:<9} | {line.decode(errors='replace').rstrip()}")
+                self.tell(f"{name:<9} | {line.decode(errors='replace').rstrip()}")
 
     def start_again_what_died(self) -> int:
         """Start dead programs again; 1 once one of them has died too often to go on."""
@@ -99,9 +105,9 @@ class Runner:
             steady = time.monotonic() - program.started_at > STEADY_SECONDS
             program.deaths = 1 if steady else program.deaths + 1
             if program.deaths >= DEATHS_IN_A_ROW:
-                self.say(f"{program.name} ended {program.deaths} times in a row; everything is stopped.")
+                self.tell(f"{program.name} ended {program.deaths} times in a row; everything is stopped.")
                 return 1
-            self.say(f"{program.name} ended with status {program.process.returncode} and is started again.")
+            self.tell(f"{program.name} ended with status {program.process.returncode} and is started again.")
             self.start(program)
         return 0
 

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 
 import pytest
@@ -75,6 +76,23 @@ def test_a_signal_ends_every_program_and_the_runner_ends_well(house, number):
     assert f"Stopping ({number.name})" in process.stdout.readline()
     assert process.wait(timeout=30) == 0
     wait_for_the_end_of(pids)
+
+
+def test_lines_of_programs_that_speak_at_the_same_time_stay_whole():
+    said = []
+
+    def say(line):  # as print does: a line and its end are written one after the other
+        said.append(line)
+        time.sleep(0.001)
+        said.append("\n")
+
+    runner = Runner(programs=[], say=say)
+    speakers = [threading.Thread(target=lambda: [runner.tell("line") for _ in range(20)]) for _ in range(4)]
+    for speaker in speakers:
+        speaker.start()
+    for speaker in speakers:
+        speaker.join()
+    assert said == ["line", "\n"] * 80
 
 
 def test_a_program_that_does_not_listen_is_killed_after_the_grace(house):
