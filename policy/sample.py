@@ -107,7 +107,7 @@ class Told:
         self.reporter, self.total = reporter, total
         self.said_at = time.monotonic()
 
-    def say(self, done: float, *, at_once: bool = False) -> None:
+    def say(self, done: int, *, at_once: bool = False) -> None:
         """So many prompts are answered."""
         if at_once or time.monotonic() - self.said_at >= SAID_EVERY_SECONDS:
             self.reporter.progress(done, self.total, "prompts")
@@ -204,7 +204,11 @@ def doubting(run: Run, config: SampleConfig) -> Scorer | None:
 
 
 def judged(lines: Sequence[SampleLine], judge: Scorer, authors: Mapping[str, range], seed: int) -> list[SampleLine]:
-    """Keep as many responses of each author as are wanted, and say how unsure the reward model is of their order."""
+    """Keep as many responses of each author as are wanted, and say how unsure the reward model is of their order.
+
+    Lines of which fewer than two are left are left out, unless one is all that is wanted.
+    """
+    wanted = sum(len(ks) for ks in authors.values())
     said = judge.score_with_spread(
         [line.prompt for line in lines],
         [[one.text for one in line.responses] for line in lines],
@@ -218,8 +222,9 @@ def judged(lines: Sequence[SampleLine], judge: Scorer, authors: Mapping[str, ran
             for by, ks in authors.items()
             for at in liked(doubted.members, [i for i, one in enumerate(line.responses) if one.by == by], len(ks), dice)
         )
-        responses = tuple(line.responses[at] for at in kept)
-        done.append(replace(line, responses=responses, doubt=doubted.of(kept).doubt))
+        if len(kept) >= min(2, wanted):
+            responses = tuple(line.responses[at] for at in kept)
+            done.append(replace(line, responses=responses, doubt=doubted.of(kept).doubt))
     return done
 
 

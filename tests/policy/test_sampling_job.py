@@ -30,7 +30,7 @@ from training.artifacts import Store
 from training.config import ConfigError
 from training.lm.generation import before_stop
 from training.program import Interrupted, open_run
-from training.records import Sample, SampleLine, read_lines
+from training.records import Message, Sample, SampleLine, read_lines
 
 FAST = {"responses_per_prompt": 4, "max_new_tokens": 8, "savepoint_every_seconds": 0.0}
 
@@ -180,6 +180,17 @@ def test_of_a_policy_and_its_rival_half_each_are_chosen_and_the_same_after_a_sto
     again = open_run(broken.folder)
     sample(again)
     assert artifacts.digest_of(again.output_dir) == artifacts.digest_of(whole.output_dir)
+
+
+def test_what_is_left_of_one_author_alone_is_nothing_to_rank(judged):
+    scorer = scoring.load(judged["reward"])
+    mine = [Sample(k=k, text=text, token_count=1, logprob=-1.0, finished=True, seed=0) for k, text in enumerate("abc")]
+    line = SampleLine(prompt_id="1", prompt=(Message("user", "say"),), responses=tuple(mine))
+    assert sampling.judged([line], scorer, {"policy": range(1), "rival": range(1, 2)}, seed=0) == []
+    (alone,) = sampling.judged([line], scorer, {"policy": range(1)}, seed=0)
+    assert (len(alone.responses), alone.doubt) == (1, 0.0)
+    (two,) = sampling.judged([line], scorer, {"policy": range(2), "rival": range(2, 4)}, seed=0)
+    assert len(two.responses) == 2
 
 
 def test_members_choose_what_they_like_best_of_what_is_left():
